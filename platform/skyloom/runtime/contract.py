@@ -1,0 +1,111 @@
+"""What a model system is to the platform: rows in, columns and flags out.
+
+A system is a module (or an object) with the attributes of `System`. Everything that
+every system would otherwise repeat (batching, null-filling, flags, type checks, what
+happens to a row that raises) is written once, in `skyloom.runtime.scoring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skyloom.columns import Column
+
+__all__ = [
+    "MODEL_ERROR",
+    "NON_FINITE_OUTPUT",
+    "PLATFORM_FLAGS",
+    "Flag",
+    "Inputs",
+    "System",
+    "Weights",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One documented reason, one bit of the layer's ``<layer>_flag`` column."""
+
+    bit: int
+    """0 to 23 for a system's own reasons; 24 to 30 belong to the platform."""
+    name: str
+    """Upper case, such as ``LC_EMPTY``."""
+    description: str
+    nulls: bool = True
+    """Whether a row with this flag has nulls; otherwise the flag is a caveat on its values."""
+
+    @property
+    def mask(self) -> int:
+        """The flag as a number to test the column with."""
+        return 1 << self.bit
+
+
+MODEL_ERROR = Flag(24, "MODEL_ERROR", "the model raised on this row alone; see the quarantine")
+NON_FINITE_OUTPUT = Flag(
+    25, "NON_FINITE_OUTPUT", "an output was NaN or infinite, and is null", nulls=False
+)
+PLATFORM_FLAGS = (MODEL_ERROR, NON_FINITE_OUTPUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a system makes of N rows: arrays for `predict`, and which rows cannot be scored."""
+
+    arrays: Mapping[str, Any]
+    """What `predict` takes; the first axis of each is the *scorable* rows, in row order."""
+    flag: NDArray[np.uint32]
+    """Shape (N,): the system's own bits for every row."""
+    scorable: NDArray[np.bool_]
+    """Shape (N,): rows that `predict` sees; the others get nulls, and must carry a flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A stored estimator: named arrays and small texts, read without executing anything."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    texts: Mapping[str, str]
+    digest: str
+    """``sha256:…`` over all files of the bundle."""
+
+
+class System(Protocol):
+    """The attributes of a model system. Modules under `skyloom.models` have them.
+
+    A system opens no file, never asks for a device and never sees a job: it gets its own
+    config, its weights as arrays, and rows as an Arrow batch.
+    """
+
+    NAME: str
+    Config: type[Any]
+    """A frozen dataclass of the system's own settings, which refuses nonsense."""
+    FLAGS: Sequence[Flag]
+
+    def reads(self, config: Any) -> tuple[Column, ...]:
+        """Columns that the rows must have, under these names and in these units."""
+        ...
+
+    def writes(self, config: Any) -> tuple[Column, ...]:
+        """Columns that `predict` returns.
+
+        A unit ``"{lc.flux}"`` means the unit that the column read has in the catalog.
+        """
+        ...
+
+    def build(self, config: Any, weights: Weights | None) -> Any:
+        """Return the estimator, ready to predict; the same one for the same arguments."""
+        ...
+
+    def inputs(self, config: Any, rows: pa.RecordBatch) -> Inputs:
+        """Turn N rows into arrays: the only preprocessing there is."""
+        ...
+
+    def predict(self, estimator: Any, arrays: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+        """Turn arrays of M scorable rows into one array of shape (M,) per column of `writes`."""
+        ...
