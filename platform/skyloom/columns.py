@@ -43,10 +43,11 @@ def arrow_type(dtype: str) -> pa.DataType:
     if dtype.startswith("list<") and dtype.endswith(">"):
         return pa.list_(arrow_type(dtype[5:-1]))
     try:
-        return pa.type_for_alias(dtype)
+        found: pa.DataType = pa.type_for_alias(dtype)
     except ValueError:
         msg = f"dtype {dtype!r} is no Arrow type; write float32, float64, int64, string, bool or list<...>"
         raise SpecError(msg, kind=ErrorKind.COLUMN_TYPE, dtype=dtype) from None
+    return found
 
 
 @dataclass(frozen=True, slots=True)

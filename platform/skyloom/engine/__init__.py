@@ -1,1 +1,41 @@
-"""TODO"""
+"""Plan, dispatch, commit, resume: durable work over keyed partitions.
+
+The engine knows neither the sky nor networks. A task is a key, a number of rows and the
+digest of what it reads; what is done with it is a `Processor` that a worker process loads
+once. So the same engine scores catalogs today and cuts out, trains or simulates later.
+"""
+
+from skyloom.engine.dispatch import Executor, InProcessExecutor, Outcome, dispatch
+from skyloom.engine.journal import Journal
+from skyloom.engine.plan import Plan, Task, Work, pending
+from skyloom.engine.publish import Published, history, publish, published
+from skyloom.engine.records import Record
+from skyloom.engine.rows import rows_digest
+from skyloom.engine.run import RunSummary, run_plan
+from skyloom.engine.seal import Manifest, seal
+from skyloom.engine.worker import Computed, Fault, Processor
+
+__all__ = [
+    "Computed",
+    "Executor",
+    "Fault",
+    "InProcessExecutor",
+    "Journal",
+    "Manifest",
+    "Outcome",
+    "Plan",
+    "Processor",
+    "Published",
+    "Record",
+    "RunSummary",
+    "Task",
+    "Work",
+    "dispatch",
+    "history",
+    "pending",
+    "publish",
+    "published",
+    "rows_digest",
+    "run_plan",
+    "seal",
+]

@@ -1,1 +1,21 @@
-"""TODO"""
+"""Locations, names, digests and the one write primitive: create once, whole and durable.
+
+`Store.put_if_absent` and `Store.stage` are all that a run ever does to its output: the
+first writer of a name wins, nothing is ever overwritten, and a name that can be seen
+holds all of its bytes.
+"""
+
+from skyloom.storage.digests import canonical_json, sha256_bytes, sha256_file
+from skyloom.storage.names import check_name
+from skyloom.storage.store import LocalStore, Staged, Store, open_store
+
+__all__ = [
+    "LocalStore",
+    "Staged",
+    "Store",
+    "canonical_json",
+    "check_name",
+    "open_store",
+    "sha256_bytes",
+    "sha256_file",
+]

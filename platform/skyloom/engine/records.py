@@ -1,0 +1,57 @@
+"""Record: proof that one partition's output is complete and durable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from skyloom.errors import DataError, ErrorKind
+from skyloom.storage import canonical_json
+
+__all__ = ["Record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was committed for one partition. Created once, after its data file.
+
+    Everything but `attempt` is a function of the data file alone.
+    """
+
+    job_id: str
+    key: str
+    input_digest: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    row_keys: str
+    """Digest over the row keys, in row order; equals that of the input."""
+    columns: str
+    """Digest over all values: equal for equal output, whatever wrote the Parquet file."""
+    flagged: int
+    """Rows whose flag column is not zero."""
+    quarantined: int
+    """Rows that the model raised on, or that killed it."""
+    attempt: str
+    """Which attempt wrote the record; for diagnosis only."""
+
+    def to_json(self) -> bytes:
+        """Return the canonical text of the record."""
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> Self:
+        """Read a record.
+
+        Raises
+        ------
+        DataError
+            If `data` is not a record; `where` names its file.
+        """
+        try:
+            values = json.loads(data)
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{where} is no commit record ({error}); remove it and run the same command again"
+            raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error

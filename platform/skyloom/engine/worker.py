@@ -1,0 +1,236 @@
+"""What a worker process does with a task: compute it, commit it, record it.
+
+A second execution of a task is harmless, so nothing here tries to prevent one: of two
+writers one wins the name, and both then record what is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skyloom.engine import partition_file
+from skyloom.engine.journal import Journal
+from skyloom.engine.outcomes import Outcome
+from skyloom.engine.plan import Task, Work
+from skyloom.engine.records import Record
+from skyloom.engine.rows import rows_digest
+from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError
+from skyloom.storage import Store, open_store
+from skyloom.storage.files import failpoint
+
+__all__ = ["Computed", "Fault", "Processor", "register", "run_group"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row in quarantine."""
+
+    row: int
+    """Position in the partition."""
+    cause: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The output of one task: every row of the input, in its order."""
+
+    table: pa.Table
+    row_keys: str
+    """`rows_digest` over the row keys of the *input*."""
+    faults: Sequence[Fault] = ()
+    flag_column: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Where the time went, such as ``{"read": 0.1, "model": 2.0}``."""
+
+
+class Processor(Protocol):
+    """Does the tasks of one plan; loaded once per worker process."""
+
+    def process(self, task: Task) -> Computed:
+        """Compute the output of `task`."""
+        ...
+
+
+_WORKS: dict[str, str] = {}
+_LOADED: dict[str, tuple[Work, Processor]] = {}
+
+
+def register(work_id: str, description: str) -> None:
+    """Tell this process of a work, so that tasks need to carry only its id."""
+    _WORKS[work_id] = description
+
+
+def _load(work_id: str) -> tuple[Work, Processor]:
+    if work_id not in _LOADED:
+        work = Work.from_json(_WORKS[work_id])
+        module, _, name = work.entry.partition(":")
+        processor = getattr(importlib.import_module(module), name)(work.settings)
+        # One model at a time: the next job's replaces the last one's.
+        _LOADED.clear()
+        _LOADED[work_id] = (work, processor)
+    return _LOADED[work_id]
+
+
+def run_group(work_id: str, tasks: Sequence[Task]) -> list[Outcome]:
+    """Do some tasks one after the other; an error of one is returned, not raised."""
+    outcomes = []
+    for task in tasks:
+        started = time.perf_counter()
+        try:
+            work, processor = _load(work_id)
+            outcome = run_task(work, processor, open_store(work.store), task)
+        except Exception as error:  # the end of a task: whatever it was, the driver decides
+            outcome = Outcome.of_error(task, error)
+        outcomes.append(outcome.timed(wall_s=time.perf_counter() - started, process=os.getpid()))
+    return outcomes
+
+
+def run_task(work: Work, processor: Processor, store: Store, task: Task) -> Outcome:
+    """Bring one task to its record, from wherever an earlier attempt left it.
+
+    Raises
+    ------
+    DataError
+        If the output breaks the layer's schema, rows or row order.
+    PartitionError
+        If rows raised and the job says to fail then.
+    """
+    journal = Journal(store, work.layer, work.job_id)
+    recorded = _recorded(journal, task)
+    if recorded is not None:
+        return Outcome.of_record("reused", recorded)
+    if store.exists(journal.data(task.key)):
+        store.settle(journal.data(task.key))
+        return Outcome.of_record("recovered", record_committed(journal, work, task))
+    computed = processor.process(task)
+    check_computed(work, task, computed)
+    won = _commit(journal, work, task, computed)
+    failpoint("before-record")
+    record = record_committed(journal, work, task)
+    return Outcome.of_record("computed" if won else "lost-race", record, seconds=computed.seconds)
+
+
+def _recorded(journal: Journal, task: Task) -> Record | None:
+    name = journal.record(task.key)
+    try:
+        data = journal.store.read(name)
+    except NotFoundError:
+        return None
+    journal.store.settle(name)
+    return Record.from_json(data, where=journal.store.location(name))
+
+
+def check_computed(work: Work, task: Task, computed: Computed) -> None:
+    """Refuse output that is not every row of the input, in order, in the declared types.
+
+    Raises
+    ------
+    DataError
+        Naming the partition and the difference.
+    PartitionError
+        If rows raised and the job says ``on_bad_row = "fail"``.
+    """
+    table = computed.table
+    if table.num_rows != task.rows:
+        msg = (
+            f"partition {task.key} has {task.rows} rows and the model returned {table.num_rows}; "
+            "a layer keeps every row, in order: return nulls and a flag for rows without a value"
+        )
+        raise DataError(msg, kind=ErrorKind.ROW_COUNT, key=task.key, expected=task.rows, found=table.num_rows)
+    if not table.schema.equals(work.schema):
+        msg = f"partition {task.key}: {_difference(work.schema, table.schema)}"
+        raise DataError(msg, kind=ErrorKind.MODEL_OUTPUT, key=task.key)
+    if rows_digest(table, work.row_keys) != computed.row_keys:
+        msg = f"partition {task.key}: the output's row keys {', '.join(work.row_keys)} differ from the input's"
+        raise DataError(msg, kind=ErrorKind.ROW_ORDER, key=task.key)
+    if computed.faults and work.fail_on_bad_row:
+        first = computed.faults[0]
+        msg = (
+            f"partition {task.key}: {len(computed.faults)} of {task.rows} rows raised, the first at row "
+            f"{first.row}: {first.message}. The job says on_bad_row = 'fail'; 'quarantine' flags them instead"
+        )
+        raise PartitionError(msg, kind=ErrorKind.BAD_ROW, key=task.key, row=first.row)
+
+
+def _difference(expected: pa.Schema, found: pa.Schema) -> str:
+    for name in expected.names:
+        if name not in found.names:
+            return f"the output lacks column {name}"
+        if not found.field(name).type.equals(expected.field(name).type):
+            return f"the output's column {name} is {found.field(name).type}, declared {expected.field(name).type}"
+    extra = [name for name in found.names if name not in expected.names]
+    return (
+        f"the output has undeclared columns {', '.join(extra)}"
+        if extra
+        else "the output's columns are out of order"
+    )
+
+
+def _commit(journal: Journal, work: Work, task: Task, computed: Computed) -> bool:
+    table = computed.table
+    flagged = 0
+    if computed.flag_column is not None:
+        flagged = pc.sum(pc.not_equal(table.column(computed.flag_column), 0)).as_py() or 0
+    footer = {
+        **work.footer,
+        "job_id": work.job_id,
+        "layer": work.layer,
+        "key": task.key,
+        "input_digest": task.digest,
+        "row_keys": computed.row_keys,
+        "columns": rows_digest(table, table.column_names),
+        "flagged": str(flagged),
+        "quarantine": json.dumps([[fault.row, fault.cause, fault.message] for fault in computed.faults]),
+    }
+    with journal.store.stage(journal.data(task.key)) as staged:
+        partition_file.write(staged.file, table, footer)
+        return staged.commit()
+
+
+def record_committed(journal: Journal, work: Work, task: Task) -> Record:
+    """Read what lies under a partition's name now, check it, and record it.
+
+    Raises
+    ------
+    DataError
+        If the file there belongs to other work or other input.
+    """
+    name = journal.data(task.key)
+    where = journal.store.location(name)
+    found = partition_file.inspect(journal.store.read(name), where=where)
+    expected = {"job_id": work.job_id, "key": task.key, "input_digest": task.digest}
+    for key, value in expected.items():
+        if found.footer.get(key) != value:
+            msg = f"{where} says {key}={found.footer.get(key)!r}, this job {value!r}; move it away, run again"
+            raise DataError(msg, kind=ErrorKind.DIGEST_MISMATCH, key=task.key)
+    if found.rows != task.rows:
+        msg = f"{where} has {found.rows} rows, its partition {task.rows}; move it away and run again"
+        raise DataError(msg, kind=ErrorKind.ROW_COUNT, key=task.key)
+    record = Record(
+        job_id=work.job_id,
+        key=task.key,
+        input_digest=task.digest,
+        rows=found.rows,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        row_keys=found.footer["row_keys"],
+        columns=found.footer["columns"],
+        flagged=int(found.footer["flagged"]),
+        quarantined=len(found.faults),
+        attempt=uuid.uuid4().hex,
+    )
+    if not journal.store.put_if_absent(journal.record(task.key), record.to_json()):
+        data = journal.store.read(journal.record(task.key))
+        return Record.from_json(data, where=journal.store.location(journal.record(task.key)))
+    return record

@@ -1,0 +1,280 @@
+"""Store: names and bytes, each name written once.
+
+Protocol of one write on POSIX: create ``.tmp-<uuid>`` in the target's own directory,
+write, fsync it, close it, ``link(2)`` it to its name, fsync the directory, unlink the
+temporary name. ``link`` fails if the name is taken, also on NFS, so of many writers
+exactly one wins; a rename would silently replace. The loser syncs the directory too: it
+may go on to record a file whose winner died before doing so.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
+from urllib.parse import urlsplit
+
+from skyloom.errors import ErrorKind, NotFoundError, SpecError, StoreFullError, TransientError
+from skyloom.storage.files import FULL, Files, failpoint
+
+__all__ = ["LocalStore", "Staged", "Store", "open_store"]
+
+TEMPORARY = ".tmp-"
+"""Names that start so are garbage by definition: their owner's link fails and it retries."""
+
+
+class Staged(Protocol):
+    """Bytes on their way to a name; unseen until `commit`, gone if it is never called."""
+
+    file: IO[bytes]
+
+    def commit(self) -> bool:
+        """Give the bytes their name; False if another writer was first."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Store(Protocol):
+    """Where a layer lies. Names are relative, with ``/`` between components."""
+
+    root: str
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        """Create `name` with `data`, durably; False if it was there already."""
+        ...
+
+    def stage(self, name: str) -> Staged:
+        """Return a place to write what `name` will hold."""
+        ...
+
+    def settle(self, name: str) -> None:
+        """Make a name that another writer created durable before building on it."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Return whether `name` is there."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Return the bytes that `name` holds."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return what `name` holds; `NotFoundError` if it is not there."""
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names directly below `prefix`, sorted, without temporary ones."""
+        ...
+
+    def make_directories(self, names: Iterable[str]) -> None:
+        """Prepare places for names; only a driver does this, never a worker."""
+        ...
+
+    def location(self, name: str) -> str:
+        """Return a path or URL that pyarrow, DuckDB and LSDB can open."""
+        ...
+
+
+class LocalStore:
+    """A store in a directory of a file system with hard links.
+
+    Parameters
+    ----------
+    root : path-like
+        The directory; made when something is first written.
+    files : Files, optional
+        The system calls to use; tests put a simulated disk here.
+    """
+
+    def __init__(self, root: str | Path, files: Files | None = None) -> None:
+        self.root = str(Path(root).absolute())
+        self.files = files or Files()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self.root!r})"
+
+    def path(self, name: str) -> Path:
+        """Return the path of `name`, which never leads out of the root.
+
+        Raises
+        ------
+        SpecError
+            If `name` is absolute or has an empty, ``.`` or ``..`` component.
+        """
+        parts = name.split("/")
+        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+            msg = f"{name!r} is no name inside the store {self.root}: it has an empty, '.' or '..' component"
+            raise SpecError(msg, kind=ErrorKind.BAD_NAME)
+        return Path(self.root, *parts)
+
+    def location(self, name: str) -> str:
+        """Return the absolute path of `name`."""
+        return str(self.path(name))
+
+    def stage(self, name: str) -> LocalStaged:
+        """Return a temporary file beside `name`, to be written and committed."""
+        return LocalStaged(self.files, self.path(name))
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        """Create `name` with `data`, durably; False if it was there already.
+
+        Raises
+        ------
+        StoreFullError
+            If the disk or the quota is full; nothing is left behind.
+        TransientError
+            If the directory vanished or the file system failed.
+        """
+        with self.stage(name) as staged:
+            staged.file.write(data)
+            return staged.commit()
+
+    def settle(self, name: str) -> None:
+        """Fsync the directory of `name`."""
+        self.files.sync_directory(self.path(name).parent)
+
+    def exists(self, name: str) -> bool:
+        """Return whether `name` is there."""
+        return self.files.exists(self.path(name))
+
+    def size(self, name: str) -> int:
+        """Return the bytes that `name` holds."""
+        return self.files.size(self.path(name))
+
+    def read(self, name: str) -> bytes:
+        """Return what `name` holds.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not there.
+        """
+        try:
+            return self.files.read(self.path(name))
+        except (FileNotFoundError, NotADirectoryError):
+            msg = f"{self.location(name)} does not exist"
+            raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, name=name) from None
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names directly below `prefix`, sorted, without temporary ones."""
+        return [n for n in self.files.names(self.path(prefix)) if not n.startswith(TEMPORARY)]
+
+    def make_directories(self, names: Iterable[str]) -> None:
+        """Make directories with their parents, durably."""
+        with translated(self.root):
+            for name in sorted(set(names)):
+                self.files.make_directory(self.path(name))
+
+    def probe(self) -> None:
+        """Check that the file system can do what the protocol stands on.
+
+        Raises
+        ------
+        SpecError
+            If it cannot hard-link, or lets a second writer win.
+        StoreFullError
+            If it has no room.
+        """
+        name = f".probe-{uuid.uuid4().hex}"
+        try:
+            outcome = (self.put_if_absent(name, b"1"), self.put_if_absent(name, b"2"), self.read(name))
+        except StoreFullError:
+            raise
+        except TransientError as error:
+            outcome = (False, False, error.message.encode())
+        finally:
+            self.files.unlink(self.path(name))
+        if outcome != (True, False, b"1"):
+            msg = (
+                f"the file system under {self.root} cannot create a file exactly once by hard link "
+                f"({outcome[2].decode(errors='replace')}); choose a store on a local disk or NFS"
+            )
+            raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, root=self.root)
+
+
+class LocalStaged:
+    """A temporary file in the directory of its future name."""
+
+    def __init__(self, files: Files, target: Path) -> None:
+        self.files = files
+        self.target = target
+        self.temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        with translated(str(target)):
+            self.file = files.create(self.temporary)
+
+    def commit(self) -> bool:
+        """Sync, link, sync the directory; False if the name was taken."""
+        with translated(str(self.target)):
+            failpoint("before-sync")
+            self.files.sync(self.file)
+            self.files.close(self.file)
+            failpoint("before-link")
+            won = self._link()
+            failpoint("after-link")
+            # Also when lost: the winner may be dead, and its name not yet durable.
+            self.files.sync_directory(self.target.parent)
+            failpoint("after-directory-sync")
+            return won
+
+    def _link(self) -> bool:
+        try:
+            self.files.link(self.temporary, self.target)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # NFS may lose the reply of a link that succeeded; link(2) says to count the names.
+            if self.files.link_count(self.temporary) != 2:
+                raise
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self.file.closed:
+                with translated(str(self.target)):
+                    self.files.close(self.file)
+        finally:
+            self.files.unlink(self.temporary)
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn the errors of a file system into ours: full, or try again."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            msg = f"no room left to write {where}: enlarge the store or quota, then run again"
+            raise StoreFullError(msg, kind=ErrorKind.STORE_FULL, where=where) from error
+        msg = f"cannot write {where}: {error.strerror or error}"
+        raise TransientError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
+
+
+def open_store(location: str | Path) -> Store:
+    """Return the store at a path or URL; nothing is written or connected to.
+
+    Raises
+    ------
+    SpecError
+        If the scheme has no store here.
+    """
+    scheme = urlsplit(str(location)).scheme
+    if scheme in {"", "file"}:
+        return LocalStore(str(location).removeprefix("file://"))
+    msg = f"layers cannot be written to {scheme}:// yet; give a directory on a local or network file system"
+    raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, location=str(location))

@@ -1,0 +1,95 @@
+"""The same laws on real Dask worker processes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+
+from skyloom.cluster import ClusterSpec, start
+from skyloom.engine import InProcessExecutor, Journal, run_plan
+from skyloom.engine.on_dask import DaskExecutor
+from skyloom.errors import ErrorKind, TransientError
+from skyloom.storage import LocalStore
+from tests.engine import toy
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with start(ClusterSpec(workers=2, dashboard="")) as running:
+        yield running
+
+
+@pytest.fixture
+def on_dask(cluster):
+    @contextmanager
+    def executor():
+        yield DaskExecutor(cluster.client)
+
+    return executor
+
+
+@pytest.fixture
+def noted(tmp_path):
+    folder = tmp_path / "noted"
+    folder.mkdir()
+    return folder
+
+
+@contextmanager
+def in_process():
+    yield InProcessExecutor()
+
+
+def contents(store, plan):
+    journal = Journal(store, plan.layer, plan.job_id)
+    return {task.key: store.read(journal.data(task.key)) for task in plan.tasks}
+
+
+def test_workers_write_the_same_bytes_as_one_process(tmp_path, on_dask, noted):
+    plan = toy.plan(40)
+    here, there = LocalStore(tmp_path / "here"), LocalStore(tmp_path / "there")
+    run_plan(plan, here, in_process)
+    run_plan(toy.plan(40, journal=str(noted), wait_s=0.02), there, on_dask)
+    assert contents(here, plan) == contents(there, plan)
+    assert len([path for path in noted.iterdir() if path.name.isdigit()]) == 2, "both workers took part"
+
+
+def test_each_partition_is_computed_once(tmp_path, on_dask, noted):
+    plan = toy.plan(40, journal=str(noted))
+    run_plan(plan, LocalStore(tmp_path / "layers"), on_dask)
+    assert sorted(toy.executions(noted)) == sorted(task.key for task in plan.tasks)
+
+
+def test_a_partition_that_kills_its_worker_is_named_and_the_others_are_committed(tmp_path, on_dask, noted):
+    store = LocalStore(tmp_path / "layers")
+    plan = toy.plan(12, journal=str(noted), kill=[5])
+    with pytest.raises(TransientError, match=r"1 of 12 partitions failed(.|\n)*Npix=5 ended 2 workers") as caught:
+        run_plan(plan, store, on_dask)
+    assert caught.value.kind == ErrorKind.INCOMPLETE
+    summary = run_plan(toy.plan(12, journal=str(noted)), store, on_dask)
+    assert (summary.reused, summary.computed) == (11, 1)
+
+
+def test_a_lost_scheduler_is_said_and_committed_work_is_kept(tmp_path, noted):
+    store = LocalStore(tmp_path / "layers")
+    plan = toy.plan(30, journal=str(noted), wait_s=0.2)
+
+    with start(ClusterSpec(workers=1, dashboard="")) as running:
+
+        @contextmanager
+        def executor():
+            yield DaskExecutor(running.client)
+
+        def close_after_some(event):
+            if event.kind == "partition":
+                running.client.loop.add_callback(running.client.scheduler.close_rpc)
+                running.client.cluster.close()
+
+        with pytest.raises(TransientError) as caught:
+            run_plan(plan, store, executor, listener=close_after_some, group_tasks=1)
+    assert caught.value.kind == ErrorKind.CLUSTER_LOST
+    summary = run_plan(plan, store, in_process)
+    assert summary.reused >= 1
