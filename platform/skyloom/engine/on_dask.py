@@ -112,7 +112,8 @@ def _death(error: BaseException) -> BaseException:
     TransientError
         If the workers cannot run groups at all.
     """
-    if isinstance(error, KilledWorker):
+    died: bool = isinstance(error, KilledWorker)
+    if died:
         return error
     msg = (
         f"the cluster's workers cannot run skyloom's tasks: {type(error).__name__}: {error}. "

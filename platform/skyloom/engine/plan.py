@@ -28,6 +28,8 @@ class Task:
     size_bytes: int
     digest: str
     """Digest of what the task reads; a commit counts only for the same one."""
+    inputs: tuple[str, ...] = ()
+    """Files that the processor reads, relative to where its settings say."""
 
 
 @dataclass(frozen=True, slots=True)

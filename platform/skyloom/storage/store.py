@@ -72,7 +72,7 @@ class Store(Protocol):
         ...
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names directly below `prefix`, sorted, without temporary ones."""
+        """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""
         ...
 
     def make_directories(self, names: Iterable[str]) -> None:
@@ -165,8 +165,9 @@ class LocalStore:
             raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, name=name) from None
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names directly below `prefix`, sorted, without temporary ones."""
-        return [n for n in self.files.names(self.path(prefix)) if not n.startswith(TEMPORARY)]
+        """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""
+        folder = self.path(prefix) if prefix else Path(self.root)
+        return [name for name in self.files.names(folder) if not name.startswith(TEMPORARY)]
 
     def make_directories(self, names: Iterable[str]) -> None:
         """Make directories with their parents, durably."""

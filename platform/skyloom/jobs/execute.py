@@ -1,0 +1,257 @@
+"""Run a job: plan it, compute what is not committed, seal, publish, report."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skyloom.catalog.face import extension_face, layer_face
+from skyloom.cluster import ClusterSpec, RunningCluster, resolve, start
+from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, history, publish, run_plan, seal
+from skyloom.engine.publish import Reference, published
+from skyloom.engine.run import RunSummary
+from skyloom.engine.seal import put_same
+from skyloom.errors import ErrorKind, SpecError, StoreFullError
+from skyloom.jobs.plan import JobPlan, plan_job
+from skyloom.jobs.progress import progress as show_progress
+from skyloom.jobs.spec import JobSpec, load_job
+from skyloom.models.weights import load_weights
+from skyloom.storage import LocalStore
+
+__all__ = ["RunReport", "run", "run_planned"]
+
+ROOM = 1.2
+"""Free space asked for before a run, per byte that the layer is estimated to take."""
+CATALOG_FILES = ("hats.properties", "properties")
+"""Files that make a directory a HATS catalog: written only once the job is sealed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did, and where its layer is."""
+
+    job: str
+    layer: str
+    layer_path: str
+    """Directory that `lsdb.open_catalog` takes."""
+    collection: str
+    """HATS collection of base and layer, for ``load_extension``."""
+    version: int
+    job_id: str
+    rows: int
+    partitions: int
+    computed: int
+    """Partitions computed in this run."""
+    reused: int
+    """Partitions that an earlier, interrupted run had committed."""
+    flagged: int
+    quarantined: int
+    over_limit: bool
+    """Whether more rows are in quarantine than the job allows."""
+    up_to_date: bool
+    """Whether there was nothing to do."""
+    wall_s: float
+    dashboard: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Summed over workers: where the time went."""
+
+
+def run(
+    job: JobSpec | str | Path,
+    *,
+    cluster: str | Path | ClusterSpec | RunningCluster = "local",
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> RunReport:
+    """Run a job to its published layer, resuming what an earlier run committed.
+
+    Parameters
+    ----------
+    job : JobSpec or path
+        A job, or the path of its file.
+    cluster : str, path, ClusterSpec or RunningCluster
+        ``"local"`` (processes here), ``"in-process"``, a scheduler's address, a TOML file,
+        or a cluster that runs already and is shared. None is started if nothing is left to do.
+    store : str or Path, optional
+        Where layers go, instead of the job's own place.
+    progress : bool
+        Whether to show progress on stderr.
+
+    Raises
+    ------
+    SpecError, NotFoundError, DataError
+        If the job cannot run as it is; nothing has been written.
+    TransientError
+        If partitions failed, the cluster was lost or the store is full: run it again.
+    ConflictError
+        If the catalog changed, or another job published the layer meanwhile.
+
+    Examples
+    --------
+    >>> import skyloom as sl
+    >>> report = sl.run("jobs/lightcurve-features.toml")  # doctest: +SKIP
+    """
+    spec = job if isinstance(job, JobSpec) else load_job(job)
+    wanted = cluster if isinstance(cluster, ClusterSpec | RunningCluster) else resolve(cluster)
+    return run_planned(plan_job(spec, store=store), cluster=wanted, progress=progress)
+
+
+def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, progress: bool = True) -> RunReport:
+    """Run a job that is planned; see `run`."""
+    started = time.monotonic()
+    newest = history(planned.store, planned.job.layer)
+    if newest and newest[-1].job_id == planned.job_id:
+        _write_version(planned, newest[-1])
+        return _report(planned, newest[-1], None, wall_s=time.monotonic() - started)
+    check_store(planned)
+    workers = _Workers(cluster, announce=progress)
+    with show_progress(planned.job.layer, shown=progress) as listener:
+        summary = run_plan(
+            planned.plan,
+            planned.store,
+            workers.executor,
+            listener=listener,
+            group_tasks=planned.job.run.partitions_per_task,
+        )
+    manifest = _seal(planned, summary)
+    journal = Journal(planned.store, planned.job.layer, planned.job_id)
+    reference = publish(journal, manifest, agreed=planned.version)
+    _write_version(planned, reference)
+    return _report(planned, reference, summary, wall_s=time.monotonic() - started, dashboard=workers.dashboard)
+
+
+class _Workers:
+    """Workers, started when the first is needed."""
+
+    def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool) -> None:
+        self.cluster = cluster
+        self.announce = announce
+        self.dashboard: str | None = None
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor]:
+        if isinstance(self.cluster, RunningCluster):
+            yield self._of(self.cluster)
+            return
+        with start(self.cluster) as running:
+            self.dashboard = running.dashboard
+            if self.announce and running.dashboard:
+                sys.stderr.write(f"Dask dashboard: {running.dashboard}\n")
+            yield self._of(running)
+
+    def _of(self, running: RunningCluster) -> Executor:
+        self.dashboard = running.dashboard
+        if running.client is None:
+            return InProcessExecutor()
+        from skyloom.engine.on_dask import DaskExecutor
+
+        return DaskExecutor(running.client)
+
+
+def check_store(planned: JobPlan) -> None:
+    """Refuse a store that cannot do what the protocol needs, or has too little room.
+
+    Raises
+    ------
+    SpecError
+        If it lies inside the catalog, or cannot create a file exactly once.
+    StoreFullError
+        If it has less free space than the layer is estimated to take.
+    """
+    store = planned.store
+    if not isinstance(store, LocalStore):
+        return
+    root = Path(store.root)
+    if root == Path(planned.catalog.root) or Path(planned.catalog.root) in root.parents:
+        msg = f"layers cannot go to {root}, inside catalog {planned.catalog.root}; choose a directory beside it"
+        raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, store=store.root)
+    store.make_directories([planned.job.layer])
+    store.probe()
+    wanted = int(ROOM * 8 * planned.rows * len(planned.schema))
+    free = shutil.disk_usage(root).free
+    if free < wanted:
+        msg = f"{root} has {free:,} bytes free and layer {planned.job.layer} may take {wanted:,}; make room"
+        raise StoreFullError(msg, kind=ErrorKind.STORE_FULL, free=free, wanted=wanted)
+
+
+def _seal(planned: JobPlan, summary: RunSummary) -> Manifest:
+    journal = Journal(planned.store, planned.job.layer, planned.job_id)
+    face = layer_face(
+        name=planned.job.layer,
+        base=planned.catalog,
+        schema=planned.schema,
+        partitions=[(record.key, record.rows, record.size_bytes) for record in summary.records],
+    )
+    late = {name: face.pop(name) for name in CATALOG_FILES if name in face}
+    manifest = seal(journal, planned.plan, summary.records, face=face, provenance=provenance_of(planned))
+    for name, data in late.items():
+        put_same(journal, name, data)
+    return manifest
+
+
+def provenance_of(planned: JobPlan) -> dict[str, Any]:
+    """Return what makes a layer: inputs, model, card, settings, versions. No times: it is digested."""
+    job, model = planned.job, planned.model
+    card = load_weights(model.name, model.variant)[0].to_toml() if model.variant else None
+    return {
+        "job": job.job,
+        "job_id": planned.job_id,
+        "layer": job.layer,
+        "catalog": planned.catalog.name,
+        "catalog_root": planned.catalog.root,
+        "repeated_columns": list(planned.plan.settings["repeated"]),
+        "identity": dict(planned.plan.identity),
+        "card": card,
+    }
+
+
+def _write_version(planned: JobPlan, reference: Reference) -> None:
+    """Write the HATS collection of a published version, unless it is there."""
+    name = f"{planned.job.layer}/versions/v{reference.version:08d}"
+    planned.store.make_directories([name])
+    face = extension_face(
+        name=planned.job.layer,
+        base=planned.catalog,
+        layer_path=planned.store.location(f"{planned.job.layer}/jobs/{reference.job_id}"),
+        columns=[f.name for f in planned.schema if f.name not in planned.plan.settings["repeated"]],
+    )
+    for file, data in face.items():
+        planned.store.put_if_absent(f"{name}/{file}", data)
+
+
+def _report(
+    planned: JobPlan,
+    reference: Reference,
+    summary: RunSummary | None,
+    *,
+    wall_s: float,
+    dashboard: str | None = None,
+) -> RunReport:
+    layer, store = planned.job.layer, planned.store
+    manifest = published(store, layer, reference.version).manifest
+    limit = planned.job.run.max_bad_fraction
+    return RunReport(
+        job=planned.job.job,
+        layer=layer,
+        layer_path=store.location(f"{layer}/jobs/{reference.job_id}"),
+        collection=store.location(f"{layer}/versions/v{reference.version:08d}"),
+        version=reference.version,
+        job_id=reference.job_id,
+        rows=manifest.rows,
+        partitions=len(planned.tasks),
+        computed=summary.computed if summary else 0,
+        reused=summary.reused if summary else len(planned.tasks),
+        flagged=manifest.flagged,
+        quarantined=manifest.quarantined,
+        over_limit=manifest.quarantined > limit * max(manifest.rows, 1),
+        up_to_date=summary is None,
+        wall_s=round(wall_s, 3),
+        dashboard=dashboard,
+        seconds=summary.seconds if summary else {},
+    )

@@ -1,0 +1,67 @@
+"""A model as a lazy operation on an LSDB catalog."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from skyloom.jobs.models import LoadedModel, load_model
+from skyloom.jobs.scoring import model_rows
+from skyloom.jobs.sources import bind
+from skyloom.runtime.scoring import layer_columns, score
+
+if TYPE_CHECKING:
+    from skyloom.jobs.view import CatalogView
+
+__all__ = ["with_model"]
+
+BATCH_ROWS = 8192
+
+_MODELS: dict[tuple[str, ...], tuple[LoadedModel, Any]] = {}
+
+
+def with_model(
+    view: CatalogView, name: str, weights: str | None, settings: dict[str, Any], columns: dict[str, str]
+) -> Any:
+    """Return `view` as an LSDB catalog with a model's columns; see `CatalogView.with_model`."""
+    model = load_model(name, weights, settings)
+    sources = bind(model.reads, view.base, view.layers, columns=columns, units={})
+    units = {source.read.name: source.found.unit for source in sources}
+    flat = [[source.read.name, "", source.found.name, source.found.unit] for source in sources]
+    written = layer_columns(model.system, model.config, layer=name, units=units)
+    frame = view.to_lsdb()
+    # The model goes by name: an estimator in the graph would be pickled into every task.
+    apply = partial(_apply, name=name, weights=weights, settings=settings, sources=flat)
+    meta = _with_columns(frame._ddf._meta, {c.name: pa.nulls(0, c.type) for c in written})
+    return frame.map_partitions(apply, meta=meta)
+
+
+def _apply(
+    frame: Any, *, name: str, weights: str | None, settings: dict[str, Any], sources: list[list[str]]
+) -> Any:
+    model, estimator = _loaded(name, weights, settings)
+    wanted = dict.fromkeys(found.partition(".")[0] for _, _, found, _ in sources)
+    table = pa.Table.from_pandas(frame[list(wanted)], preserve_index=False)
+    rows = model_rows(table, sources, model.reads)
+    scored, _ = score(model.system, estimator, model.config, rows, layer=name, batch_rows=BATCH_ROWS)
+    return _with_columns(frame, dict(zip(scored.schema.names, scored.columns, strict=True)))
+
+
+def _loaded(name: str, weights: str | None, settings: dict[str, Any]) -> tuple[LoadedModel, Any]:
+    key = (name, weights or "", repr(sorted(settings.items())))
+    if key not in _MODELS:
+        model = load_model(name, weights, settings)
+        _MODELS[key] = (model, model.build())
+    return _MODELS[key]
+
+
+def _with_columns(frame: Any, columns: dict[str, pa.Array]) -> Any:
+    import pandas as pd
+
+    added = {
+        name: pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([array])), index=frame.index)
+        for name, array in columns.items()
+    }
+    return frame.assign(**added)

@@ -1,0 +1,275 @@
+"""From a job file to a plan: everything is read, checked and priced; nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+import skyloom
+from skyloom.catalog import Catalog, Partition, open_catalog
+from skyloom.columns import Column, schema_of
+from skyloom.engine import Plan, Task, history
+from skyloom.errors import ConflictError, ErrorKind, SpecError
+from skyloom.jobs.layers import Layer, check_aligned, open_layer
+from skyloom.jobs.models import LoadedModel, load_model
+from skyloom.jobs.sources import Source, bind
+from skyloom.jobs.spec import JobSpec
+from skyloom.runtime.scoring import layer_columns
+from skyloom.storage import Store, open_store
+
+__all__ = ["JobPlan", "plan_job"]
+
+DECOMPRESSION = 6
+"""Bytes in memory per byte of Parquet: light curves were seen to take 2 to 4, plus the batch."""
+VERSIONED = ("numpy", "pyarrow")
+"""Libraries whose version may change a value of any model, or a byte of a file."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job that was found possible."""
+
+    job: JobSpec
+    catalog: Catalog
+    layers: tuple[Layer, ...]
+    model: LoadedModel
+    sources: tuple[Source, ...]
+    store: Store
+    plan: Plan
+    version: int
+    """Version of the layer that was newest when this was planned; 0 for none."""
+
+    @property
+    def job_id(self) -> str:
+        """Identifies the work: the same inputs, model and settings give the same id."""
+        return self.plan.job_id
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """One per partition."""
+        return self.plan.tasks
+
+    @property
+    def rows(self) -> int:
+        """Rows in, and out."""
+        return self.plan.rows
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the catalog's files, of which the columns read are a part."""
+        return self.plan.size_bytes
+
+    @property
+    def memory_bytes(self) -> int:
+        """Projected memory of the largest task."""
+        return max((projected_memory_bytes(task, self.schema) for task in self.tasks), default=0)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the layer."""
+        return self.plan.schema
+
+
+def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
+    """Check that a job can run, and say what it would do. Nothing is written.
+
+    Parameters
+    ----------
+    job : JobSpec
+    store : str or Path, optional
+        Where layers go, instead of the job's own place.
+
+    Raises
+    ------
+    SpecError
+        If the model, a column, its type or unit, a setting or the store is not as the job
+        says, or a partition is projected to need more memory than a task may have.
+    NotFoundError
+        If the catalog, a layer or weights do not exist.
+    DataError
+        If a file of the catalog or the weights is broken.
+    ConflictError
+        If the catalog is not the snapshot that the job pins, or a layer's base has changed.
+    """
+    model = load_model(job.model, job.weights, job.model_settings)
+    catalog = open_catalog(job.input.catalog)
+    opened = open_store(store_of(job, catalog, store))
+    layers = tuple(open_layer(name, opened.root if "/" not in name else None) for name in job.input.layers)
+    sources = bind(model.reads, catalog, layers, columns=job.input.columns, units=job.input.units)
+    partitions = catalog.partitions()
+    check_snapshot(job, catalog)
+    check_aligned(catalog, layers)
+    schema, repeated = output_schema(job, catalog, model, sources)
+    identity = identity_of(job, catalog, layers=layers, model=model, sources=sources, schema=schema)
+    plan = Plan(
+        layer=job.layer,
+        identity=identity,
+        schema=schema,
+        row_keys=row_keys_of(catalog),
+        tasks=tuple(_task(partition) for partition in partitions),
+        entry="skyloom.jobs.scoring:Scoring",
+        settings=settings_of(job, catalog, layers, sources, repeated),
+        footer={"model": model.name, "snapshot": catalog.snapshot()},
+        fail_on_bad_row=job.on_bad_row == "fail",
+    )
+    check_memory(plan, job.run.task_memory_bytes)
+    versions = history(opened, job.layer)
+    return JobPlan(job, catalog, layers, model, sources, opened, plan, len(versions))
+
+
+def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
+    """Return where layers go: as asked, as the job says, or as the catalog's descriptor says.
+
+    Raises
+    ------
+    SpecError
+        If none of them says.
+    """
+    named = catalog.descriptor.layers if catalog.descriptor else ""
+    place = store or job.output.store or named
+    if not place:
+        msg = (
+            f"nothing says where layer {job.layer} goes: give --store DIRECTORY, [output] store in the job file, "
+            f"or `layers` in a descriptor of catalog {catalog.name}"
+        )
+        raise SpecError(msg, kind=ErrorKind.BAD_JOB_FILE, layer=job.layer)
+    return str(place)
+
+
+def row_keys_of(catalog: Catalog) -> tuple[str, ...]:
+    """Return the columns that say which row a row is; positions where there is nothing better."""
+    keys = tuple(name for name in (catalog.healpix_column, catalog.id_column) if name)
+    return keys or (catalog.ra_column, catalog.dec_column)
+
+
+def check_snapshot(job: JobSpec, catalog: Catalog) -> None:
+    """Refuse a catalog that is not the one that the job pins."""
+    if job.input.snapshot is not None and job.input.snapshot != catalog.snapshot():
+        msg = (
+            f"job {job.job} pins snapshot {job.input.snapshot} of catalog {catalog.name}, and {catalog.root} is "
+            f"{catalog.snapshot()}: files were changed, added or removed. Restore them, or pin the new one"
+        )
+        raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, catalog=catalog.name)
+
+
+def check_memory(plan: Plan, limit_bytes: int) -> None:
+    """Refuse partitions that are projected not to fit."""
+    over = [task for task in plan.tasks if projected_memory_bytes(task, plan.schema) > limit_bytes]
+    if over:
+        worst = max(over, key=lambda task: task.size_bytes)
+        msg = (
+            f"{len(over)} of {len(plan.tasks)} partitions need more than task_memory_bytes={limit_bytes}; the "
+            f"largest, {worst.key}, needs about {projected_memory_bytes(worst, plan.schema)}. Raise "
+            "task_memory_bytes, or import the catalog with a smaller partition threshold"
+        )
+        raise SpecError(msg, kind=ErrorKind.PLAN_TOO_LARGE, key=worst.key)
+
+
+def projected_memory_bytes(task: Task, schema: pa.Schema) -> int:
+    """Return the memory that a task is projected to need: input decoded, output whole."""
+    return DECOMPRESSION * task.size_bytes + 8 * task.rows * len(schema)
+
+
+def output_schema(
+    job: JobSpec, catalog: Catalog, model: LoadedModel, sources: Sequence[Source]
+) -> tuple[pa.Schema, tuple[str, ...]]:
+    """Return the layer's schema, and the columns in it that repeat the catalog's.
+
+    Raises
+    ------
+    SpecError
+        If the model writes a column that the catalog has.
+    """
+    units = {source.read.name: source.found.unit for source in sources}
+    written = layer_columns(model.system, model.config, layer=job.layer, units=units)
+    repeated = [catalog.id_column, catalog.ra_column, catalog.dec_column, catalog.healpix_column]
+    kept = [catalog.schema.field(name) for name in dict.fromkeys(filter(None, repeated))]
+    clash = sorted({column.name for column in written} & set(catalog.schema.names))
+    if clash:
+        msg = (
+            f"model {model.name} writes {', '.join(clash)}, which catalog {catalog.name} has already; "
+            "a layer never replaces a column: rename it at import"
+        )
+        raise SpecError(msg, kind=ErrorKind.BAD_NAME, columns=", ".join(clash))
+    plain = [field.with_type(_plain(field.type)) for field in kept]
+    return pa.schema([*plain, *schema_of(written)]), tuple(field.name for field in kept)
+
+
+def _plain(dtype: pa.DataType) -> pa.DataType:
+    return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+
+
+def identity_of(
+    job: JobSpec,
+    catalog: Catalog,
+    *,
+    layers: Sequence[Layer],
+    model: LoadedModel,
+    sources: Sequence[Source],
+    schema: pa.Schema,
+) -> dict[str, Any]:
+    """Return everything that may change a value; not workers, batch sizes or paths."""
+    return {
+        "protocol": 1,
+        "catalog": {"snapshot": catalog.snapshot()},
+        "layers": {layer.name: layer.published.reference.manifest_sha256 for layer in layers},
+        "columns": {s.read.name: [s.layer, s.found.name, s.found.unit] for s in sources},
+        "model": {
+            "name": model.name,
+            "weights": model.variant,
+            "weights_digest": model.digest,
+            "settings": model.settings,
+            "code": code_digest(model.system),
+        },
+        "on_bad_row": job.on_bad_row,
+        "output": [[f.name, str(f.type), Column.of_field(f).unit] for f in schema],
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in sorted({*VERSIONED, *getattr(model.system, "LIBRARIES", ())})
+        },
+    }
+
+
+def code_digest(system: Any) -> str:
+    """Return a digest over the source of a system and of the floors that it stands on."""
+    package = Path(str(skyloom.__file__)).parent
+    files = {Path(inspect.getfile(system))}
+    for floor in ("features", "runtime", "timeseries"):
+        files.update((package / floor).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def settings_of(
+    job: JobSpec,
+    catalog: Catalog,
+    layers: Sequence[Layer],
+    sources: Sequence[Source],
+    repeated: Sequence[str],
+) -> dict[str, Any]:
+    """Return what a worker needs to know, as JSON."""
+    return {
+        "layer": job.layer,
+        "model": job.model,
+        "weights": job.weights,
+        "model_settings": job.model_settings,
+        "batch_rows": job.run.batch_rows,
+        "root": catalog.root,
+        "repeated": list(repeated),
+        "row_keys": list(row_keys_of(catalog)),
+        "layers": {layer.name: layer.path for layer in layers},
+        "sources": [[s.read.name, s.layer, s.found.name, s.found.unit] for s in sources],
+    }
+
+
+def _task(partition: Partition) -> Task:
+    return Task(partition.key, partition.rows, partition.bytes, partition.digest, partition.files)
