@@ -167,6 +167,7 @@ class CatalogView:
             layers={layer.name: _layer_files(layer) for layer in self.layers},
             id_column=self.base.id_column,
             healpix_column=self.base.healpix_column,
+            position_columns=(self.base.ra_column, self.base.dec_column),
             limits=limits or Limits(),
         )
 
