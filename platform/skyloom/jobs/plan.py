@@ -107,6 +107,7 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     check_snapshot(job, catalog)
     check_aligned(catalog, layers)
     schema, repeated = output_schema(job, catalog, model, sources)
+    catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
     identity = identity_of(job, catalog, layers=layers, model=model, sources=sources, schema=schema)
     plan = Plan(
         layer=job.layer,

@@ -96,7 +96,7 @@ def inputs(config: Config, rows: pa.RecordBatch) -> Inputs:
     mags = np.stack([_finite(rows.column(name)) for name in config.magnitudes])
     snrs = np.stack([_finite(rows.column(name)) for name in config.snrs]) if config.snrs else None
     there = np.isfinite(mags)
-    scorable = (there[:-1] & there[1:]).any(axis=0)
+    scorable: NDArray[np.bool_] = np.any(there[:-1] & there[1:], axis=0)
     flag = np.where(scorable, np.uint32(0), _NO_COLOR)
     flag[~there.all(axis=0)] |= _MAG_MISSING
     arrays: dict[str, Any] = {"mags": mags[:, scorable]}
