@@ -69,6 +69,11 @@ class ErrorKind(StrEnum):
     ALREADY_EXISTS = "already-exists"
     PUBLISH_CONFLICT = "publish-conflict"
     SNAPSHOT_CHANGED = "snapshot-changed"
+    SEALED = "sealed"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    # A connection that others could read, or step into.
+    INSECURE = "insecure"
 
 
 class SkyloomError(Exception):

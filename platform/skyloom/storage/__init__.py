@@ -8,14 +8,19 @@ holds all of its bytes.
 from skyloom.storage.digests import canonical_json, sha256_bytes, sha256_file
 from skyloom.storage.names import check_name
 from skyloom.storage.store import LocalStore, Staged, Store, open_store
+from skyloom.storage.upkeep import REMOVED, Found, Upkeep, upkeep_of
 
 __all__ = [
+    "REMOVED",
+    "Found",
     "LocalStore",
     "Staged",
     "Store",
+    "Upkeep",
     "canonical_json",
     "check_name",
     "open_store",
     "sha256_bytes",
     "sha256_file",
+    "upkeep_of",
 ]

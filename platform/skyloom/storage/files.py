@@ -85,6 +85,14 @@ class Files:
         """Return the number of bytes of a file."""
         return path.stat().st_size
 
+    def modified(self, path: Path) -> float:
+        """Return when a file was last written or touched, in seconds of the file system's clock."""
+        return path.stat().st_mtime
+
+    def touch(self, path: Path) -> None:
+        """Set a file's time to the file system's own now."""
+        os.utime(path)
+
     def read(self, path: Path) -> bytes:
         """Return all bytes of a file."""
         return path.read_bytes()
@@ -101,6 +109,14 @@ class Files:
         for folder, _, names in os.walk(path):
             for name in names:
                 yield Path(folder, name)
+
+    def move_directory(self, source: Path, target: Path) -> None:
+        """Give a directory another name, all at once; `OSError` if that one is taken by a full one."""
+        source.rename(target)
+
+    def remove_directory(self, path: Path) -> None:
+        """Remove an empty directory."""
+        path.rmdir()
 
     def make_directory(self, path: Path) -> None:
         """Make a directory and its parents, and make their names durable."""
