@@ -6,8 +6,12 @@
                           dataset/<key>.parquet  create-once: the commit point of a partition
                           records/<key>.json     create-once: proof that it is durable
                           log/<run>.jsonl        what happened, for people
-                          manifest.json          create-once: the seal
+                          leases/<run>           who runs it; advice only
+                          aside/<repair>/…       damaged files that a repair replaced
+                          publishing-v00000001   create-once: publication was begun
+                          manifest.json          create-once: the seal, or that it was aborted
     <layer>/refs/v00000001.json                  create-once: publication
+                 v00000001.expired.json          create-once: its data may be removed
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from skyloom.engine.records import Record
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError
 from skyloom.storage import Store, canonical_json
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "statement_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Journal:
             If the job exists with another identity or other partitions.
         """
         self.store.make_directories(self._places(plan))
-        stated = canonical_json(_statement(plan))
+        stated = canonical_json(statement_of(plan))
         if not self.store.put_if_absent(self.name("job.json"), stated):
             found = self.store.read(self.name("job.json"))
             if found != stated:
@@ -66,7 +70,7 @@ class Journal:
 
     def _places(self, plan: Plan) -> set[str]:
         folders = {str(PurePosixPath(task.key).parent) for task in plan.tasks} | {"."}
-        places = {self.name("log"), f"{self.layer}/refs", f"{self.layer}/versions"}
+        places = {self.name("log"), self.name("leases"), f"{self.layer}/refs", f"{self.layer}/versions"}
         for folder in folders:
             for kind in ("dataset", "records"):
                 places.add(self.name(kind) if folder == "." else self.name(kind, folder))
@@ -83,7 +87,8 @@ class Journal:
             yield Record.from_json(data, where=self.store.location(name))
 
 
-def _statement(plan: Plan) -> dict[str, Any]:
+def statement_of(plan: Plan) -> dict[str, Any]:
+    """Return what ``job.json`` says."""
     return {
         "job_id": plan.job_id,
         "layer": plan.layer,

@@ -80,12 +80,17 @@ def inspect(data: bytes, *, where: str) -> Inspected:
     """
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
-    except (pa.ArrowInvalid, OSError) as error:
+        footer = _footer(metadata.metadata or {})
+        json.loads(footer.get("quarantine", "[]"))
+    except (pa.ArrowException, OSError, ValueError) as error:
         msg = f"{where} is no Parquet file ({error}); move its job's directory away and run again"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
-    footer = {
+    return Inspected(sha256_bytes(data), len(data), metadata.num_rows, footer)
+
+
+def _footer(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {
         key.decode().removeprefix(FOOTER_PREFIX): value.decode()
-        for key, value in (metadata.metadata or {}).items()
+        for key, value in metadata.items()
         if key.startswith(FOOTER_PREFIX.encode())
     }
-    return Inspected(sha256_bytes(data), len(data), metadata.num_rows, footer)

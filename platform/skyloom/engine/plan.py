@@ -15,7 +15,7 @@ from skyloom.engine.records import Record
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.storage import canonical_json, check_name, sha256_bytes
 
-__all__ = ["Plan", "Task", "Work", "pending"]
+__all__ = ["Plan", "Task", "Work", "identity_digest", "pending"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Plan:
     @cached_property
     def job_id(self) -> str:
         """20 hex digits that identify the work: equal if and only if `identity` is."""
-        return sha256_bytes(canonical_json(self.identity)).removeprefix("sha256:")[:20]
+        return identity_digest(self.identity)
 
     @property
     def rows(self) -> int:
@@ -129,6 +129,11 @@ class Plan:
             footer=self.footer,
             fail_on_bad_row=self.fail_on_bad_row,
         )
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """Return the job id of an identity: 20 hex digits."""
+    return sha256_bytes(canonical_json(identity)).removeprefix("sha256:")[:20]
 
 
 def pending(plan: Plan, records: Iterable[Record]) -> tuple[Task, ...]:

@@ -16,9 +16,20 @@ from skyloom.engine.seal import FileEntry, Manifest
 from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError
 from skyloom.storage import Store, canonical_json, check_name, sha256_bytes
 
-__all__ = ["Published", "Reference", "history", "publish", "published"]
+__all__ = [
+    "Published",
+    "Reference",
+    "entries",
+    "expired",
+    "history",
+    "publish",
+    "published",
+    "reference_at",
+    "select",
+]
 
 _REF = re.compile(r"v(\d{8})\.json")
+_EXPIRED = re.compile(r"v(\d{8})\.expired\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +70,8 @@ def history(store: Store, layer: str) -> tuple[Reference, ...]:
         if name != f"v{number:08d}.json":
             msg = f"version {number} of layer {layer} is missing: found {where}; restore {layer}/refs"
             raise DataError(msg, kind=ErrorKind.DIGEST_MISMATCH, layer=layer)
-        reference = _reference(store.read(f"{layer}/refs/{name}"), where)
-        if references and reference.prev_sha256 != references[-1].sha256:
+        reference = reference_at(store, layer, number)
+        if reference.prev_sha256 != (references[-1].sha256 if references else ""):
             msg = f"{where} does not follow version {number - 1}: its prev_sha256 differs; restore {layer}/refs"
             raise DataError(msg, kind=ErrorKind.DIGEST_MISMATCH, layer=layer)
         references.append(reference)
@@ -70,13 +81,34 @@ def history(store: Store, layer: str) -> tuple[Reference, ...]:
     return tuple(references)
 
 
-def _reference(data: bytes, where: str) -> Reference:
+def reference_at(store: Store, layer: str, version: int) -> Reference:
+    """Read one reference by itself; `history` also checks the chain.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    DataError
+        If it is no reference, or one of another version.
+    """
+    name = f"{layer}/refs/v{version:08d}.json"
+    data, where = store.read(name), store.location(name)
     try:
         values: dict[str, Any] = json.loads(data)
-        return Reference(**values, sha256=sha256_bytes(data))
+        reference = Reference(**values, sha256=sha256_bytes(data))
     except (ValueError, TypeError) as error:
         msg = f"{where} is no reference ({error}); restore it from a copy"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
+    if reference.version != version or canonical_json(values) != data:
+        msg = f"{where} is not as it was published as version {version}; restore it from a copy"
+        raise DataError(msg, kind=ErrorKind.DIGEST_MISMATCH, where=where)
+    return reference
+
+
+def expired(store: Store, layer: str) -> tuple[int, ...]:
+    """Return the versions of a layer whose data may be gone, in order."""
+    matches = (_EXPIRED.fullmatch(name) for name in store.names(f"{layer}/refs"))
+    return tuple(int(match[1]) for match in matches if match)
 
 
 def publish(journal: Journal, manifest: Manifest, *, agreed: int) -> Reference:
@@ -98,6 +130,8 @@ def publish(journal: Journal, manifest: Manifest, *, agreed: int) -> Reference:
     ------
     ConflictError
         If another job published after the run was planned: look at both, then decide.
+    TransientError
+        If the job was removed meanwhile: run it again.
     """
     layer, store = journal.layer, journal.store
     while True:
@@ -120,6 +154,8 @@ def publish(journal: Journal, manifest: Manifest, *, agreed: int) -> Reference:
             "prev_sha256": versions[-1].sha256 if versions else "",
         }
         data = canonical_json(values)
+        # Inside the job, before the reference: whoever removes the job's directory finds it there, and lets be.
+        store.put_if_absent(journal.name(f"publishing-v{agreed + 1:08d}"), b"")
         if store.put_if_absent(f"{layer}/refs/v{agreed + 1:08d}.json", data):
             return Reference(**values, sha256=sha256_bytes(data))
 
@@ -130,9 +166,32 @@ def published(store: Store, layer: str, version: int | None = None) -> Published
     Raises
     ------
     NotFoundError
-        If the layer has no such version: it is not finished, or was never run.
+        If the layer has no such version: it is not finished, was never run, or has expired.
     DataError
         If the manifest is not the one that was published.
+    """
+    reference = select(store, layer, version)
+    journal = Journal(store, layer, reference.job_id)
+    data = _checked(store, journal.name("manifest.json"), reference.manifest_sha256)
+    manifest = Manifest.from_json(data, where=store.location(journal.name("manifest.json")))
+    listing = _checked(store, journal.name("manifest.parquet"), manifest.files_sha256)
+    return Published(reference, manifest, journal, entries(listing))
+
+
+def entries(listing: bytes) -> tuple[FileEntry, ...]:
+    """Return what a ``manifest.parquet`` lists."""
+    return tuple(FileEntry(**row) for row in pq.read_table(pa.BufferReader(listing)).to_pylist())
+
+
+def select(store: Store, layer: str, version: int | None = None) -> Reference:
+    """Return the reference of a version, by default the newest, whatever its files are like.
+
+    Raises
+    ------
+    NotFoundError
+        If the layer has no such version, or it has expired.
+    DataError
+        If the chain of references is broken.
     """
     versions = history(store, layer)
     if not versions or (version is not None and not 1 <= version <= len(versions)):
@@ -140,12 +199,18 @@ def published(store: Store, layer: str, version: int | None = None) -> Published
         msg = f"layer {layer} in {store.root} has no version {version or 1}: {known}"
         raise NotFoundError(msg, kind=ErrorKind.NOT_FINISHED, layer=layer)
     reference = versions[(version or len(versions)) - 1]
-    journal = Journal(store, layer, reference.job_id)
-    data = _checked(store, journal.name("manifest.json"), reference.manifest_sha256)
-    manifest = Manifest.from_json(data, where=store.location(journal.name("manifest.json")))
-    listing = _checked(store, journal.name("manifest.parquet"), manifest.files_sha256)
-    rows = pq.read_table(pa.BufferReader(listing)).to_pylist()
-    return Published(reference, manifest, journal, tuple(FileEntry(**row) for row in rows))
+    _refuse_expired(versions, expired(store, layer), layer, reference.version)
+    return reference
+
+
+def _refuse_expired(versions: Sequence[Reference], gone: Sequence[int], layer: str, version: int) -> None:
+    if version in gone:
+        kept = ", ".join(str(v.version) for v in versions if v.version not in gone)
+        msg = (
+            f"version {version} of layer {layer} has expired: its data were removed on purpose. Kept: version "
+            f"{kept}. To have its content again as a new version, run its job again"
+        )
+        raise NotFoundError(msg, kind=ErrorKind.EXPIRED, layer=layer, version=version)
 
 
 def _checked(store: Store, name: str, expected: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,9 +10,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skyloom.engine.abort import refuse_aborted
 from skyloom.engine.dispatch import Executor, describe_failures, dispatch
 from skyloom.engine.events import Event, EventLog, Listener, values_of
 from skyloom.engine.journal import Journal
+from skyloom.engine.lease import held, holders
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Plan, pending
 from skyloom.engine.records import Record
@@ -19,6 +22,8 @@ from skyloom.errors import ErrorKind, TransientError
 from skyloom.storage import Store
 
 __all__ = ["RunSummary", "run_plan"]
+
+logger = logging.getLogger(__name__)
 
 ExecutorSource = Callable[[], AbstractContextManager[Executor]]
 
@@ -75,16 +80,18 @@ def run_plan(
     TransientError
         If partitions failed or the run was cut short: run the same command again.
     ConflictError
-        If the job id stands for other work in this store.
+        If the job id stands for other work in this store, or the job was aborted.
     """
     started = time.monotonic()
     journal = Journal(store, plan.layer, plan.job_id)
     journal.begin(plan)
+    refuse_aborted(journal)
     before = tuple(journal.records(plan.tasks))
     todo = pending(plan, before)
+    _say_others(journal)
     counts: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
-    with _log(journal, listener) as tell:
+    with _log(journal, listener) as tell, held(journal) as lease:
         tell(
             Event(
                 "planned",
@@ -104,6 +111,8 @@ def run_plan(
                     counts[outcome.status] += 1
                     seconds.update(outcome.seconds)
                     tell(_event(outcome))
+                    if lease is not None:
+                        lease.check()
                     if outcome.status == "failed":
                         failures.append(outcome)
         if failures:
@@ -116,6 +125,14 @@ def run_plan(
         wall_s=time.monotonic() - started,
         seconds=dict(seconds),
     )
+
+
+def _say_others(journal: Journal) -> None:
+    for other in holders(journal):
+        logger.warning(
+            "another run of this job is active on %s; both go on, and of each partition the first result is kept",
+            other,
+        )
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,13 +12,14 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyloom.engine.abort import refuse_aborted
 from skyloom.engine.journal import Journal
 from skyloom.engine.plan import Plan, pending
 from skyloom.engine.records import Record
 from skyloom.errors import ConflictError, DataError, ErrorKind, TransientError
 from skyloom.storage import canonical_json, sha256_bytes
 
-__all__ = ["FileEntry", "Manifest", "seal"]
+__all__ = ["FileEntry", "Manifest", "seal", "state"]
 
 SEAL_THREADS = 4
 
@@ -96,13 +97,24 @@ def seal(
     DataError
         If a file's bytes are not those recorded; names the file.
     ConflictError
-        If another manifest of the same job is there.
+        If another manifest of the same job is there, or the job was aborted.
     """
     left = pending(plan, records)
     if left:
         msg = f"{len(left)} partitions have no record, the first {left[0].key}; run the same command again"
         raise TransientError(msg, kind=ErrorKind.INCOMPLETE, layer=plan.layer)
     _verify_files(journal, records)
+    manifest, others = state(plan, records, face=face, provenance=provenance)
+    for name, data in others.items():
+        put_same(journal, name, data)
+    put_same(journal, "manifest.json", manifest.to_json())
+    return manifest
+
+
+def state(
+    plan: Plan, records: Sequence[Record], *, face: Mapping[str, bytes], provenance: Any
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest of a whole job and the small files that it lists; see `seal`."""
     others = {**face, "provenance.json": canonical_json(provenance), "manifest.parquet": _files(records)}
     manifest = Manifest(
         job_id=plan.job_id,
@@ -113,14 +125,11 @@ def seal(
         quarantined=sum(record.quarantined for record in records),
         row_keys=plan.row_keys,
         schema_digest=sha256_bytes(plan.schema.serialize().to_pybytes()),
-        columns=_merged(record.columns for record in records),
+        columns=merged(record.columns for record in records),
         files_sha256=sha256_bytes(others["manifest.parquet"]),
         others={name: sha256_bytes(data) for name, data in sorted(others.items())},
     )
-    for name, data in others.items():
-        put_same(journal, name, data)
-    put_same(journal, "manifest.json", manifest.to_json())
-    return manifest
+    return manifest, others
 
 
 def put_same(journal: Journal, name: str, data: bytes) -> None:
@@ -129,17 +138,19 @@ def put_same(journal: Journal, name: str, data: bytes) -> None:
     Raises
     ------
     ConflictError
-        If it is there with other bytes.
+        If it is there with other bytes, or the job was aborted.
     """
     full = journal.name(*name.split("/"))
     if journal.store.put_if_absent(full, data):
         return
     if journal.store.read(full) != data:
+        refuse_aborted(journal)
         msg = f"{journal.store.location(full)} exists with other contents; move it away and run again"
         raise ConflictError(msg, kind=ErrorKind.DIGEST_MISMATCH, name=full)
 
 
-def _merged(digests: Any) -> str:
+def merged(digests: Iterable[str]) -> str:
+    """Return the digest over the digests of all partitions, in order."""
     return f"sha256:{hashlib.sha256(' '.join(digests).encode()).hexdigest()}"
 
 

@@ -206,6 +206,21 @@ def record_committed(journal: Journal, work: Work, task: Task) -> Record:
     DataError
         If the file there belongs to other work or other input.
     """
+    record = record_of(journal, work, task)
+    if not journal.store.put_if_absent(journal.record(task.key), record.to_json()):
+        data = journal.store.read(journal.record(task.key))
+        return Record.from_json(data, where=journal.store.location(journal.record(task.key)))
+    return record
+
+
+def record_of(journal: Journal, work: Work, task: Task) -> Record:
+    """Return the record of what lies under a partition's name now; writes nothing.
+
+    Raises
+    ------
+    DataError
+        If the file there belongs to other work or other input.
+    """
     name = journal.data(task.key)
     where = journal.store.location(name)
     found = partition_file.inspect(journal.store.read(name), where=where)
@@ -217,7 +232,7 @@ def record_committed(journal: Journal, work: Work, task: Task) -> Record:
     if found.rows != task.rows:
         msg = f"{where} has {found.rows} rows, its partition {task.rows}; move it away and run again"
         raise DataError(msg, kind=ErrorKind.ROW_COUNT, key=task.key)
-    record = Record(
+    return Record(
         job_id=work.job_id,
         key=task.key,
         input_digest=task.digest,
@@ -230,7 +245,3 @@ def record_committed(journal: Journal, work: Work, task: Task) -> Record:
         quarantined=len(found.faults),
         attempt=uuid.uuid4().hex,
     )
-    if not journal.store.put_if_absent(journal.record(task.key), record.to_json()):
-        data = journal.store.read(journal.record(task.key))
-        return Record.from_json(data, where=journal.store.location(journal.record(task.key)))
-    return record

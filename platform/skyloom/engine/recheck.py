@@ -1,0 +1,144 @@
+"""One committed partition, looked at again: bytes, origin, rows, keys, values, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skyloom.engine import partition_file
+from skyloom.engine.partition_file import Inspected
+from skyloom.engine.publish import Published
+from skyloom.engine.records import Record
+from skyloom.engine.rows import rows_digest
+from skyloom.engine.seal import FileEntry
+from skyloom.errors import DataError, NotFoundError, SkyloomError
+
+__all__ = ["BaseKeys", "Difference", "check_partition"]
+
+BaseKeys = Callable[[FileEntry], str]
+"""Returns the digest over the row keys of a partition of the base catalog."""
+
+_RECORDED = ("key", "input_digest", "rows", "size_bytes", "sha256", "flagged", "quarantined")
+"""What the manifest repeats of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as it was published."""
+
+    file: str
+    """Name in the store."""
+    key: str
+    """The partition, or "" if it concerns no single one."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+def check_partition(
+    pinned: Published, entry: FileEntry, base_keys: BaseKeys | None = None
+) -> tuple[str | None, list[Difference]]:
+    """Compare a partition's data file and record with the manifest.
+
+    Parameters
+    ----------
+    pinned : Published
+        The version.
+    entry : FileEntry
+        What its manifest says of the partition.
+    base_keys : callable, optional
+        Compare the row keys with the base catalog's too.
+
+    Returns
+    -------
+    str or None
+        Digest over the values, None if they cannot be read.
+    list of Difference
+        Empty if all is as published.
+    """
+    journal = pinned.journal
+    data, record = journal.data(entry.key), journal.record(entry.key)
+    values, said = None, None
+    differences = []
+    try:
+        content = journal.store.read(data)
+        said = partition_file.inspect(content, where=data)
+        differences += [Difference(data, entry.key, text) for text in _of_bytes(pinned, entry, said)]
+        if said.sha256 == entry.sha256:
+            # Otherwise it is known to be damaged, and decoding may end the process.
+            values, texts = _of_values(pinned, content, said, base_keys, entry)
+            differences += [Difference(data, entry.key, text) for text in texts]
+    except NotFoundError:
+        differences.append(Difference(data, entry.key, "is missing"))
+    except DataError as error:
+        differences.append(Difference(data, entry.key, error.message.removeprefix(data).strip()))
+    differences += [Difference(record, entry.key, text) for text in _of_record(pinned, entry, said)]
+    return values, differences
+
+
+def _of_bytes(pinned: Published, entry: FileEntry, said: Inspected) -> Iterator[str]:
+    expected = {"job_id": pinned.journal.job_id, "layer": pinned.journal.layer, "key": entry.key}
+    expected |= {"input_digest": entry.input_digest, "flagged": str(entry.flagged)}
+    if said.sha256 != entry.sha256:
+        yield f"has digest {said.sha256}, published as {entry.sha256}"
+    if said.size_bytes != entry.size_bytes:
+        yield f"has {said.size_bytes} bytes, published with {entry.size_bytes}"
+    if said.rows != entry.rows:
+        yield f"has {said.rows} rows, published with {entry.rows}"
+    for key, value in expected.items():
+        if said.footer.get(key) != value:
+            yield f"says {key}={said.footer.get(key)!r}, published with {value!r}"
+    if len(said.faults) != entry.quarantined:
+        yield f"has {len(said.faults)} rows in quarantine, published with {entry.quarantined}"
+
+
+def _of_values(
+    pinned: Published, content: bytes, said: Inspected, base_keys: BaseKeys | None, entry: FileEntry
+) -> tuple[str | None, list[str]]:
+    """Decode every page, and digest what is in them."""
+    try:
+        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        keys = rows_digest(table, pinned.manifest.row_keys)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        return None, [f"cannot be decoded ({str(error).splitlines()[0]})"]
+    texts = []
+    values = rows_digest(table, table.column_names)
+    if values != said.footer.get("columns"):
+        texts.append(f"has values with digest {values}, its footer says {said.footer.get('columns')}")
+    if keys != said.footer.get("row_keys"):
+        texts.append(f"has row keys with digest {keys}, its footer says {said.footer.get('row_keys')}")
+    if base_keys is not None:
+        try:
+            expected = base_keys(entry)
+        except SkyloomError as error:
+            texts.append(f"cannot be compared with the base catalog: {error.message}")
+        else:
+            if keys != expected:
+                texts.append(f"has other row keys ({', '.join(pinned.manifest.row_keys)}) than the base catalog")
+    return values, texts
+
+
+def _of_record(pinned: Published, entry: FileEntry, said: Inspected | None) -> Iterator[str]:
+    name = pinned.journal.record(entry.key)
+    try:
+        record = Record.from_json(pinned.journal.store.read(name), where=name)
+    except NotFoundError:
+        yield "is missing"
+        return
+    except DataError as error:
+        yield error.message.removeprefix(name).strip()
+        return
+    if record.job_id != pinned.journal.job_id:
+        yield f"says job_id={record.job_id!r}, published with {pinned.journal.job_id!r}"
+    for name in _RECORDED:
+        if getattr(record, name) != getattr(entry, name):
+            yield f"says {name}={getattr(record, name)!r}, published with {getattr(entry, name)!r}"
+    for name in ("row_keys", "columns"):
+        # The manifest does not repeat these; a data file whose digest is as published does.
+        whole = said is not None and said.sha256 == entry.sha256
+        if said is not None and whole and getattr(record, name) != said.footer.get(name):
+            yield f"says {name}={getattr(record, name)!r}, its data file {said.footer.get(name)!r}"
