@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,11 +15,12 @@ from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digest
 from skyloom.engine.seal import FileEntry
 from skyloom.errors import DataError, NotFoundError, SkyloomError
+from skyloom.storage import sha256_bytes
 
 __all__ = ["BaseKeys", "Difference", "check_partition"]
 
-BaseKeys = Callable[[FileEntry], str]
-"""Returns the digest over the row keys of a partition of the base catalog."""
+BaseKeys = Callable[[FileEntry, Sequence[str]], str]
+"""Returns the digest over the named row keys of a partition of the base catalog."""
 
 _RECORDED = ("key", "input_digest", "rows", "size_bytes", "sha256", "flagged", "quarantined")
 """What the manifest repeats of a record."""
@@ -62,31 +63,30 @@ def check_partition(
     """
     journal = pinned.journal
     data, record = journal.data(entry.key), journal.record(entry.key)
-    values, said = None, None
-    differences = []
+    values, said, texts = None, None, []
     try:
         content = journal.store.read(data)
+        digest = sha256_bytes(content)
+        if digest != entry.sha256:
+            texts.append(f"has {len(content)} bytes and digest {digest}, published as {entry.sha256}")
         said = partition_file.inspect(content, where=data)
-        differences += [Difference(data, entry.key, text) for text in _of_bytes(pinned, entry, said)]
-        if said.sha256 == entry.sha256:
+        texts += _of_footer(pinned, entry, said)
+        if digest == entry.sha256:
             # Otherwise it is known to be damaged, and decoding may end the process.
-            values, texts = _of_values(pinned, content, said, base_keys, entry)
-            differences += [Difference(data, entry.key, text) for text in texts]
+            values, more = _of_values(pinned, content, said, base_keys, entry)
+            texts += more
     except NotFoundError:
-        differences.append(Difference(data, entry.key, "is missing"))
+        texts.append("is missing")
     except DataError as error:
-        differences.append(Difference(data, entry.key, error.message.removeprefix(data).strip()))
+        texts = texts or [error.message.removeprefix(data).strip()]
+    differences = [Difference(data, entry.key, text) for text in texts]
     differences += [Difference(record, entry.key, text) for text in _of_record(pinned, entry, said)]
     return values, differences
 
 
-def _of_bytes(pinned: Published, entry: FileEntry, said: Inspected) -> Iterator[str]:
+def _of_footer(pinned: Published, entry: FileEntry, said: Inspected) -> Iterator[str]:
     expected = {"job_id": pinned.journal.job_id, "layer": pinned.journal.layer, "key": entry.key}
     expected |= {"input_digest": entry.input_digest, "flagged": str(entry.flagged)}
-    if said.sha256 != entry.sha256:
-        yield f"has digest {said.sha256}, published as {entry.sha256}"
-    if said.size_bytes != entry.size_bytes:
-        yield f"has {said.size_bytes} bytes, published with {entry.size_bytes}"
     if said.rows != entry.rows:
         yield f"has {said.rows} rows, published with {entry.rows}"
     for key, value in expected.items():
@@ -113,7 +113,7 @@ def _of_values(
         texts.append(f"has row keys with digest {keys}, its footer says {said.footer.get('row_keys')}")
     if base_keys is not None:
         try:
-            expected = base_keys(entry)
+            expected = base_keys(entry, pinned.manifest.row_keys)
         except SkyloomError as error:
             texts.append(f"cannot be compared with the base catalog: {error.message}")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
@@ -74,7 +74,13 @@ class Manifest:
 
 
 def seal(
-    journal: Journal, plan: Plan, records: Sequence[Record], *, face: Mapping[str, bytes], provenance: Any
+    journal: Journal,
+    plan: Plan,
+    records: Sequence[Record],
+    *,
+    face: Mapping[str, bytes],
+    provenance: Any,
+    last: Collection[str] = (),
 ) -> Manifest:
     """Check a job whole and write its manifest; doing it again changes nothing.
 
@@ -86,9 +92,11 @@ def seal(
         One per task.
     face : mapping of name to bytes
         Small files that make the directory readable to others, a pure function of the
-        records. Those whose presence makes it a catalog must be written after the seal.
+        records.
     provenance : JSON value
         What made the layer.
+    last : collection of str
+        Names in `face` whose presence makes the directory a catalog: written after the seal.
 
     Raises
     ------
@@ -105,9 +113,12 @@ def seal(
         raise TransientError(msg, kind=ErrorKind.INCOMPLETE, layer=plan.layer)
     _verify_files(journal, records)
     manifest, others = state(plan, records, face=face, provenance=provenance)
-    for name, data in others.items():
+    early = {name: data for name, data in others.items() if name not in last}
+    for name, data in early.items():
         put_same(journal, name, data)
     put_same(journal, "manifest.json", manifest.to_json())
+    for name in others.keys() - early.keys():
+        put_same(journal, name, others[name])
     return manifest
 
 
