@@ -6,9 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyloom.jobs.care import repair_layer, verify_layer
     from skyloom.jobs.execute import RunReport, run
     from skyloom.jobs.layers import Layer, layer_history, list_layers, open_layer
     from skyloom.jobs.plan import JobPlan, plan_job
+    from skyloom.jobs.retention import abort_job, collect_layer, expire_layer
     from skyloom.jobs.spec import JobSpec, load_job, template
     from skyloom.jobs.view import CatalogView, open_catalog
 
@@ -18,14 +20,19 @@ __all__ = [
     "JobSpec",
     "Layer",
     "RunReport",
+    "abort_job",
+    "collect_layer",
+    "expire_layer",
     "layer_history",
     "list_layers",
     "load_job",
     "open_catalog",
     "open_layer",
     "plan_job",
+    "repair_layer",
     "run",
     "template",
+    "verify_layer",
 ]
 
 _HOME = {
@@ -34,14 +41,19 @@ _HOME = {
     "JobSpec": "spec",
     "Layer": "layers",
     "RunReport": "execute",
+    "abort_job": "retention",
+    "collect_layer": "retention",
+    "expire_layer": "retention",
     "layer_history": "layers",
     "list_layers": "layers",
     "load_job": "spec",
     "open_catalog": "view",
     "open_layer": "layers",
     "plan_job": "plan",
+    "repair_layer": "care",
     "run": "execute",
     "template": "spec",
+    "verify_layer": "care",
 }
 
 

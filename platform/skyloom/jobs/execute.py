@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,9 @@ from typing import Any
 
 from skyloom.catalog.face import extension_face, layer_face
 from skyloom.cluster import ClusterSpec, RunningCluster, resolve, start
-from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, history, publish, run_plan, seal
+from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Record, history, publish, run_plan, seal
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
-from skyloom.engine.seal import put_same
 from skyloom.errors import ErrorKind, SpecError, StoreFullError
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.progress import progress as show_progress
@@ -24,7 +23,7 @@ from skyloom.jobs.spec import JobSpec, load_job
 from skyloom.models.weights import load_weights
 from skyloom.storage import LocalStore
 
-__all__ = ["RunReport", "run", "run_planned"]
+__all__ = ["RunReport", "Workers", "collection_of", "face_of", "run", "run_planned"]
 
 ROOM = 1.2
 """Free space asked for before a run, per byte that the layer is estimated to take."""
@@ -110,7 +109,7 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
         _write_version(planned, newest[-1])
         return _report(planned, newest[-1], None, wall_s=time.monotonic() - started)
     check_store(planned)
-    workers = _Workers(cluster, announce=progress)
+    workers = Workers(cluster, announce=progress)
     with show_progress(planned.job.layer, shown=progress) as listener:
         summary = run_plan(
             planned.plan,
@@ -126,8 +125,8 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
     return _report(planned, reference, summary, wall_s=time.monotonic() - started, dashboard=workers.dashboard)
 
 
-class _Workers:
-    """Workers, started when the first is needed."""
+class Workers:
+    """Workers, started when the first is needed; `executor` is what the engine asks for."""
 
     def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool) -> None:
         self.cluster = cluster
@@ -136,6 +135,7 @@ class _Workers:
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
+        """Yield an executor on the cluster, which is started for it unless it runs."""
         if isinstance(self.cluster, RunningCluster):
             yield self._of(self.cluster)
             return
@@ -182,17 +182,19 @@ def check_store(planned: JobPlan) -> None:
 
 def _seal(planned: JobPlan, summary: RunSummary) -> Manifest:
     journal = Journal(planned.store, planned.job.layer, planned.job_id)
+    face, provenance = face_of(planned, summary.records)
+    return seal(journal, planned.plan, summary.records, face=face, provenance=provenance, last=CATALOG_FILES)
+
+
+def face_of(planned: JobPlan, records: Sequence[Record]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Return the small files that make a job's directory a HATS catalog, and its provenance."""
     face = layer_face(
         name=planned.job.layer,
         base=planned.catalog,
         schema=planned.schema,
-        partitions=[(record.key, record.rows, record.size_bytes) for record in summary.records],
+        partitions=[(record.key, record.rows, record.size_bytes) for record in records],
     )
-    late = {name: face.pop(name) for name in CATALOG_FILES if name in face}
-    manifest = seal(journal, planned.plan, summary.records, face=face, provenance=provenance_of(planned))
-    for name, data in late.items():
-        put_same(journal, name, data)
-    return manifest
+    return face, provenance_of(planned)
 
 
 def provenance_of(planned: JobPlan) -> dict[str, Any]:
@@ -213,16 +215,21 @@ def provenance_of(planned: JobPlan) -> dict[str, Any]:
 
 def _write_version(planned: JobPlan, reference: Reference) -> None:
     """Write the HATS collection of a published version, unless it is there."""
-    name = f"{planned.job.layer}/versions/v{reference.version:08d}"
-    planned.store.make_directories([name])
+    planned.store.make_directories([f"{planned.job.layer}/versions/v{reference.version:08d}"])
+    for name, data in collection_of(planned, reference).items():
+        planned.store.put_if_absent(name, data)
+
+
+def collection_of(planned: JobPlan, reference: Reference) -> dict[str, bytes]:
+    """Return the files of the HATS collection of a version, by their names in the store."""
     face = extension_face(
         name=planned.job.layer,
         base=planned.catalog,
         layer_path=planned.store.location(f"{planned.job.layer}/jobs/{reference.job_id}"),
         columns=[f.name for f in planned.schema if f.name not in planned.plan.settings["repeated"]],
     )
-    for file, data in face.items():
-        planned.store.put_if_absent(f"{name}/{file}", data)
+    folder = f"{planned.job.layer}/versions/v{reference.version:08d}"
+    return {f"{folder}/{file}": data for file, data in face.items()}
 
 
 def _report(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from skyloom.catalog import Catalog
 from skyloom.columns import Column
 from skyloom.engine import Published, history, published
+from skyloom.engine.expire import tombstone
+from skyloom.engine.publish import expired
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError, close_matches
 from skyloom.storage import Store, open_store
 
@@ -124,27 +126,33 @@ def list_layers(store: str | Path) -> tuple[Layer, ...]:
 
 
 def layer_history(name: str, store: str | Path) -> list[dict[str, Any]]:
-    """Return one row per version of a layer, oldest first, with what made it.
+    """Return one row per version of a layer, oldest first, with what made it; expired ones too.
 
     Raises
     ------
     NotFoundError
         If no run of the layer has finished.
     """
+    opened = open_layer(name, store).store
+    gone = expired(opened, name)
     rows = []
-    for reference in history(open_layer(name, store).store, name):
-        layer = open_layer(name, store, version=reference.version)
-        model = layer.provenance["identity"]["model"]
+    for reference in history(opened, name):
+        if reference.version in gone:
+            kept = tombstone(opened, name, reference.version)
+            manifest, provenance = kept.get("manifest", {}), kept.get("provenance", {})
+        else:
+            layer = open_layer(name, store, version=reference.version)
+            manifest, provenance = asdict(layer.published.manifest), layer.provenance
+        identity = provenance.get("identity", {})
         rows.append(
             {
                 "version": reference.version,
+                "state": "expired" if reference.version in gone else "kept",
                 "job_id": reference.job_id,
-                "model": model["name"],
-                "weights": model["weights"] or "",
-                "rows": layer.rows,
-                "flagged": layer.published.manifest.flagged,
-                "quarantined": layer.published.manifest.quarantined,
-                "snapshot": layer.provenance["identity"]["catalog"]["snapshot"],
+                "model": identity.get("model", {}).get("name", ""),
+                "weights": identity.get("model", {}).get("weights") or "",
+                **{count: manifest.get(count) for count in ("rows", "flagged", "quarantined")},
+                "snapshot": identity.get("catalog", {}).get("snapshot", ""),
             }
         )
     return rows
