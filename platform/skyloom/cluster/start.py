@@ -60,9 +60,12 @@ def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
 
     Raises
     ------
+    SpecError
+        If the connection would not be safe: see `ClusterSpec.check`.
     TransientError
-        If no scheduler answers at the address.
+        If no scheduler answers at the address, or it refuses our certificate.
     """
+    spec.check()
     if spec.kind == "in-process":
         yield RunningCluster(None, None)
         return
@@ -71,7 +74,7 @@ def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
 
     with dask.config.set(DASK_SETTINGS):
         if spec.kind == "scheduler":
-            with _connect(spec.address) as client:
+            with _connect(spec) as client:
                 yield RunningCluster(client, client.dashboard_link)
         else:
             with _local(spec) as client:
@@ -79,16 +82,31 @@ def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
 
 
 @contextmanager
-def _connect(address: str) -> Iterator[Client]:
+def _connect(spec: ClusterSpec) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+        client = Client(spec.address, timeout=CONNECT_TIMEOUT_S, set_as_default=False, security=_security(spec))
     except OSError as error:
-        msg = f"no Dask scheduler answers at {address} within {CONNECT_TIMEOUT_S} s: {error}"
-        raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST, address=address) from error
+        why = "; do its certificate and ours come from one `skyloom cluster certs`?" if spec.tls_cert else ""
+        msg = f"no Dask scheduler answers at {spec.address} within {CONNECT_TIMEOUT_S} s: {error}{why}"
+        raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST, address=spec.address) from error
     with client:
         yield client
+
+
+def _security(spec: ClusterSpec) -> Any:
+    """Return what Dask needs to talk TLS, or None."""
+    from distributed.security import Security
+
+    if not spec.tls_cert:
+        return None
+    return Security(
+        require_encryption=True,
+        tls_ca_file=spec.tls_ca,
+        tls_client_cert=spec.tls_cert,
+        tls_client_key=spec.tls_key,
+    )
 
 
 @contextmanager
