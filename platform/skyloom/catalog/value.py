@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from skyloom.catalog.descriptor import Descriptor
+from skyloom.catalog.descriptor import Descriptor, expand_variables
 from skyloom.catalog.files import join, local_path
 from skyloom.catalog.nesting import fields_of, is_nested
 from skyloom.catalog.partition import Partition, Schemas, partition_key, scan_partition
@@ -149,6 +149,19 @@ class Catalog:
 
         chosen = None if columns is None else list(columns)
         return lsdb.open_catalog(self.collection or self.root, columns=chosen, **options)
+
+    @property
+    def layers_place(self) -> str:
+        """Where the descriptor says that layers lie; ``""`` where it says nothing.
+
+        Raises
+        ------
+        NotFoundError
+            NO_SUCH_FILE if the place has a ${VARIABLE} that is not set.
+        """
+        if self.descriptor is None or not self.descriptor.layers:
+            return ""
+        return expand_variables(self.descriptor.layers, f"descriptor {self.descriptor.name!r}")
 
     def describe(self) -> Description:
         """Return what a person wants to know first: size, skew, columns, licence."""

@@ -133,8 +133,7 @@ def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
     SpecError
         If none of them says.
     """
-    named = catalog.descriptor.layers if catalog.descriptor else ""
-    place = store or job.output.store or named
+    place = store or job.output.store or catalog.layers_place
     if not place:
         msg = (
             f"nothing says where layer {job.layer} goes: give --store DIRECTORY, [output] store in the job file, "

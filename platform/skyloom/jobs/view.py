@@ -87,7 +87,7 @@ class CatalogView:
         ConflictError
             If a layer was computed from other files than this catalog's.
         """
-        place = store or (self.base.descriptor.layers if self.base.descriptor else "") or None
+        place = store or self.base.layers_place or None
         layers = (*self.layers, *(open_layer(name, place) for name in names))
         check_aligned(self.base, layers)
         return replace(self, layers=layers)
