@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
         kept = {"x-amz-meta-attempt": attempt} if self.stub.metadata else {}
         self.answer(200, data, ETag='"1"', Last_Modified="Wed, 01 Jan 2025 00:00:00 GMT", **kept)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def do_DELETE(self) -> None:
         self.stub.objects.pop(self.key, None)

@@ -190,6 +190,9 @@ def _file_rows(root: str, partition: Partition) -> list[int]:
 
 
 def _layer_files(layer: Layer) -> TableFiles:
+    if local_path(layer.path) is None:
+        msg = f"layer {layer.name} lies at {layer.path}; SQL runs on local layers, use to_lsdb() for it"
+        raise SpecError(msg, kind=ErrorKind.BAD_QUERY, layer=layer.name)
     return TableFiles(
         files=layer.files,
         rows=tuple(entry.rows for entry in layer.published.files),
