@@ -214,7 +214,8 @@ class ObjectStore:
             with ThreadPoolExecutor(PROBE_WRITERS) as threads:
                 raced = list(threads.map(lambda w: self._create(f"{key}-race", w.encode(), w), writers))
             second = self._create(key, writers[1].encode(), writers[1])
-            kept = self.requests.attempt(key) == writers[0] and self.read(name) == writers[0].encode()
+            with self._translated(name):
+                kept = (self.requests.attempt(key), self.requests.read(key)) == (writers[0], writers[0].encode())
         finally:
             self._remove(key, f"{key}-race")
         if (first, second, sum(raced), kept) != (True, False, 1, True):
