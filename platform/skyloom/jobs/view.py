@@ -12,6 +12,7 @@ import pyarrow as pa
 from skyloom.catalog import Catalog, Description, Partition
 from skyloom.catalog import open_catalog as open_hats
 from skyloom.catalog.files import join, local_path, read_footer
+from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
@@ -104,7 +105,8 @@ class CatalogView:
         """
         frame = self.base.to_lsdb(columns, **options)
         for layer in self.layers:
-            frame = frame.load_extension(join(layer.collection, f"{layer.name}.properties"))
+            place = join(layer.collection, f"{layer.name}.properties")
+            frame = frame.load_extension(place, storage_options=storage_options(place) or None)
         return frame
 
     def with_model(
