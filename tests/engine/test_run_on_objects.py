@@ -137,6 +137,26 @@ def test_the_log_tells_what_happened(store):
     assert len(store.names(folder)) == 1
 
 
+@pytest.mark.cluster
+def test_workers_find_their_keys_themselves_and_survive_being_killed(s3, tmp_path):
+    from skyloom.cluster import ClusterSpec, start
+    from skyloom.engine.on_dask import DaskExecutor
+
+    plan = toy.plan(12)
+    calm = finish(plan, LocalStore(tmp_path))
+    with start(ClusterSpec(workers=2, dashboard="")) as running:
+
+        @contextmanager
+        def on_dask():
+            yield DaskExecutor(running.client)
+
+        with pytest.raises(TransientError, match="Npix=7"):
+            run_plan(toy.plan(12, kill=[7]), s3, on_dask)
+        summary = run_plan(plan, s3, on_dask)
+    assert (summary.reused, summary.computed) == (11, 1)
+    assert finish(plan, s3).manifest_sha256 == calm.manifest_sha256
+
+
 @pytest.mark.parametrize("point", ["before-put", "after-put", "before-record"])
 @pytest.mark.parametrize("passage", [1, 4])
 def test_a_run_killed_anywhere_ends_like_an_undisturbed_one(s3, tmp_path, point, passage):
