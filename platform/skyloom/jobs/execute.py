@@ -197,15 +197,15 @@ def _seal(planned: JobPlan, summary: RunSummary) -> Manifest:
 
 
 def provenance_of(planned: JobPlan) -> dict[str, Any]:
-    """Return what makes a layer: inputs, model, card, settings, versions. No times: it is digested."""
+    """Return what makes a layer: inputs, model, card, settings, versions.
+
+    No times, paths or labels: two drivers of one job must state the same, wherever they run.
+    """
     job, model = planned.job, planned.model
     card = load_weights(model.name, model.variant)[0].to_toml() if model.variant else None
     return {
-        "job": job.job,
         "job_id": planned.job_id,
         "layer": job.layer,
-        "catalog": planned.catalog.name,
-        "catalog_root": planned.catalog.root,
         "repeated_columns": list(planned.plan.settings["repeated"]),
         "identity": dict(planned.plan.identity),
         "card": card,

@@ -16,7 +16,7 @@ from skyloom.catalog import Catalog
 from skyloom.columns import Column
 from skyloom.engine import Published, history, published
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError, close_matches
-from skyloom.storage import Store, open_store
+from skyloom.storage import LocalStore, Store, open_store
 
 __all__ = ["Layer", "check_aligned", "layer_history", "list_layers", "open_layer"]
 
@@ -120,8 +120,17 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
 
 
 def list_layers(store: str | Path) -> tuple[Layer, ...]:
-    """Return the finished layers of a store, by name."""
+    """Return the finished layers of a store, by name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such directory.
+    """
     opened = open_store(store)
+    if isinstance(opened, LocalStore) and not Path(opened.root).is_dir():
+        msg = f"there is no directory {opened.root}; give the store that a run wrote layers to"
+        raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, store=opened.root)
     names = [name for name in opened.names("") if opened.names(f"{name}/refs")]
     return tuple(Layer(name, opened, published(opened, name)) for name in names)
 
@@ -172,8 +181,8 @@ def check_aligned(catalog: Catalog, layers: Sequence[Layer]) -> None:
         made_from = layer.provenance["identity"]["catalog"]["snapshot"]
         if made_from != catalog.snapshot():
             msg = (
-                f"layer {layer.name} (version {layer.version}) was computed from snapshot {made_from} of "
-                f"{layer.provenance['catalog']}, and {catalog.root} is now {catalog.snapshot()}: "
+                f"layer {layer.name} (version {layer.version}) was computed from snapshot {made_from}, "
+                f"and {catalog.root} is {catalog.snapshot()}: "
                 "rows may not correspond. Run its job again on this catalog"
             )
             raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, layer=layer.name)

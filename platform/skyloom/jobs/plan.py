@@ -219,7 +219,7 @@ def identity_of(
     return {
         "protocol": 1,
         "catalog": {"snapshot": catalog.snapshot()},
-        "layers": {layer.name: layer.published.reference.manifest_sha256 for layer in layers},
+        "layers": {layer.name: layer.published.manifest.columns for layer in layers},
         "columns": {s.read.name: [s.layer, s.found.name, s.found.unit] for s in sources},
         "model": {
             "name": model.name,
