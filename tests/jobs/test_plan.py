@@ -119,7 +119,8 @@ def test_the_place_of_a_layer_that_is_read_does_not_change_the_job(shared_tiny_c
     ids = set()
     for name in ("here", "there"):
         store = {"store": str(tmp_path / name)}
-        run(job_of(shared_tiny_catalog, layer="f", output=store, job=name), cluster="in-process", progress=False)
+        features = job_of(shared_tiny_catalog, layer="f", output=store, job=name, model_config={"transient": True})
+        run(features, cluster="in-process", progress=False)
         reading = job_of(
             shared_tiny_catalog, model="transient-anomaly", layer="a", output=store, input={"layers": ["f"]}
         )
