@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from skyloom.errors import SkyloomError
 
 if TYPE_CHECKING:
+    from skyloom.jobs.execute import run
     from skyloom.jobs.layers import open_layer
     from skyloom.jobs.plan import plan_job
-    from skyloom.jobs.execute import run
     from skyloom.jobs.spec import load_job
     from skyloom.jobs.view import open_catalog
 

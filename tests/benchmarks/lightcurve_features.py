@@ -209,15 +209,17 @@ def _print(times: dict[str, list[tuple[float, float]]], n_rows: int) -> None:
     for name, taken in times.items():
         for label, column in (("wall", 0), ("CPU", 1)):
             values = [t[column] for t in taken]
+            middle = statistics.median(values)
             sys.stdout.write(
-                f"  {name:8} {label:4} {statistics.median(values):7.2f} s ({min(values):.2f} to {max(values):.2f})  "
-                f"{n_rows / statistics.median(values):9,.0f} rows/s\n"
+                f"  {name:8} {label:4} {middle:7.2f} s ({min(values):.2f} to {max(values):.2f})  "
+                f"{n_rows / middle:9,.0f} rows/s\n"
             )
     for above, below in (("library", "model"), ("split", "model"), ("lsdb", "skyloom")):
         for label, column in (("wall", 0), ("CPU", 1)):
             ratios = [a[column] / b[column] for a, b in zip(times[above], times[below], strict=True)]
             sys.stdout.write(
-                f"  {above} / {below}, {label}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})\n"
+                f"  {above} / {below}, {label}: {statistics.median(ratios):.2f} "
+                f"({min(ratios):.2f} to {max(ratios):.2f})\n"
             )
 
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from tests.cluster.test_certificates import with_expired
 
 from skyloom.cli import main
 from skyloom.cluster import ClusterSpec, make_certificates, resolve, start
 from skyloom.errors import ErrorKind, TransientError
+from tests.cluster.test_certificates import with_expired
 
 pytestmark = pytest.mark.cluster
 LOOPBACK = {"127.0.0.1", "::1"}

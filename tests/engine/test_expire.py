@@ -6,8 +6,6 @@ import json
 import os
 
 import pytest
-from tests.engine import toy
-from tests.engine.finished import FACE, PROVENANCE, finish, in_process, sealed
 
 from skyloom.engine import (
     Journal,
@@ -29,6 +27,8 @@ from skyloom.engine.expire import tombstone
 from skyloom.engine.lease import held
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError, TransientError
 from skyloom.storage import LocalStore, Upkeep
+from tests.engine import toy
+from tests.engine.finished import FACE, PROVENANCE, finish, in_process, sealed
 
 DAY_S = 86_400
 

@@ -8,12 +8,12 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.engine import toy
-from tests.engine.finished import finish, in_process
 
 from skyloom.engine import Journal, history, lease, run_plan
 from skyloom.engine.lease import Holder, held, holders
 from skyloom.storage import LocalStore, canonical_json
+from tests.engine import toy
+from tests.engine.finished import finish, in_process
 
 PLAN = toy.plan(3)
 

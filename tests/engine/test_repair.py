@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine import toy
-from tests.engine.finished import DAMAGE, FACE, PROVENANCE, face, finish, flip, in_process, never, truncate
 
 from skyloom.engine import Journal, history, published, repair, replay, verify
 from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError
 from skyloom.storage import LocalStore
+from tests.engine import toy
+from tests.engine.finished import DAMAGE, FACE, PROVENANCE, face, finish, flip, in_process, never, truncate
 
 KEY = "Norder=1/Dir=0/Npix=2"
 SMALL = ["manifest.json", "manifest.parquet", "provenance.json", "job.json", "partition_info.csv"]

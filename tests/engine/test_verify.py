@@ -7,12 +7,12 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.engine import toy
-from tests.engine.finished import DAMAGE, finish, flip, truncate
 
 from skyloom.engine import Journal, expire, partition_file, plan_expiry, rows_digest, verify
 from skyloom.errors import DataError, ErrorKind, NotFoundError
 from skyloom.storage import LocalStore
+from tests.engine import toy
+from tests.engine.finished import DAMAGE, finish, flip, truncate
 
 KEY = "Norder=1/Dir=0/Npix=2"
 PLAN = toy.plan(4, faulty=[1])

@@ -38,7 +38,7 @@ def number(task: Task) -> int:
 
 
 class Toy:
-    """Settings: `journal` (a directory where executions are noted), `wait_s`, and what to do at which partition."""
+    """Settings: `journal` (where executions are noted), `wait_s`, and what to do at which partition."""
 
     def __init__(self, settings) -> None:
         self.settings = settings

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.tiny_catalogs import write_tiny_catalog
 
 from skyloom.cli import main
 from skyloom.errors import ConflictError, NotFoundError, SpecError
 from skyloom.jobs import abort_job, expire_layer, layer_history, open_catalog, repair_layer, run, verify_layer
 from skyloom.jobs.plan import plan_job
 from skyloom.jobs.spec import parse_job
+from tests.tiny_catalogs import write_tiny_catalog
 
 
 @pytest.fixture(scope="module")

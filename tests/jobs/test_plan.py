@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError, SpecError
+from skyloom.jobs import run
 from skyloom.jobs.plan import plan_job
 from tests.tiny_catalogs import write_tiny_catalog
 
@@ -112,6 +113,19 @@ def test_the_same_request_is_the_same_job_and_any_change_another(tiny_catalog, j
 def test_a_catalog_that_was_moved_is_the_same_job(tmp_path, job_of):
     one, two = write_tiny_catalog(tmp_path / "one"), write_tiny_catalog(tmp_path / "two")
     assert plan_job(job_of(one)).job_id == plan_job(job_of(two)).job_id
+
+
+def test_the_place_of_a_layer_that_is_read_does_not_change_the_job(shared_tiny_catalog, job_of, tmp_path):
+    ids = set()
+    for name in ("here", "there"):
+        store = {"store": str(tmp_path / name)}
+        features = job_of(shared_tiny_catalog, layer="f", output=store, job=name, model_config={"transient": True})
+        run(features, cluster="in-process", progress=False)
+        reading = job_of(
+            shared_tiny_catalog, model="transient-anomaly", layer="a", output=store, input={"layers": ["f"]}
+        )
+        ids.add(plan_job(reading).job_id)
+    assert len(ids) == 1
 
 
 def test_a_pinned_snapshot_that_changed_is_a_conflict(tiny_catalog, job_of):

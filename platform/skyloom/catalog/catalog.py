@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from skyloom.catalog.descriptor import Descriptor, expand_variables, list_descriptors, load_descriptor
 from skyloom.catalog.files import local_path, parquet_errors
+from skyloom.catalog.remote import denied, storage_options
 from skyloom.catalog.value import WELL_KNOWN_IDS, Catalog
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError, close_matches
 
@@ -77,9 +78,13 @@ def _open(location: str, descriptor: Descriptor | None) -> Catalog:
     from hats.catalog.catalog_collection import CatalogCollection
     from hats.io.file_io import get_upath
 
-    place = get_upath(location)
+    place = get_upath(location, **storage_options(location))
     collection = None
-    if not _has_table(place):
+    try:
+        table = _has_table(place)
+    except PermissionError:
+        raise denied(location) from None
+    if not table:
         if not (place / "collection.properties").exists():
             raise _not_a_catalog(place)
         collection = location

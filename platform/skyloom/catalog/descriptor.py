@@ -108,9 +108,9 @@ def _noted(field: pa.Field, note: ColumnNote | None) -> pa.Field:
 
 
 def load_descriptor(path: str | Path) -> Descriptor:
-    """Read ``catalogs/NAME.toml``; a relative location comes back absolute.
+    """Read ``catalogs/NAME.toml``; relative places come back absolute.
 
-    Variables in the location are replaced when the catalog is opened, so that a descriptor can
+    Variables in places are replaced when the catalog is opened, so that a descriptor can
     be listed and read where they are not set.
 
     Raises
@@ -122,10 +122,15 @@ def load_descriptor(path: str | Path) -> Descriptor:
     """
     path = Path(path)
     found = load_model(Descriptor, path)
-    location = found.location
-    if local_path(location) is not None and not location.startswith(("${", "file:")):
-        location = str((path.parent / location).resolve())
-    return found.model_copy(update={"location": location})
+    places = {"location": found.location, "layers": found.layers}
+    return found.model_copy(update={key: _absolute(place, path.parent) for key, place in places.items()})
+
+
+def _absolute(place: str, folder: Path) -> str:
+    """Return a relative path as one that starts at `folder`; URLs and ${VARIABLES} as they are."""
+    if not place or local_path(place) is None or place.startswith(("${", "file:")):
+        return place
+    return str((folder / place).resolve())
 
 
 def list_descriptors(folder: str | Path) -> tuple[Path, ...]:

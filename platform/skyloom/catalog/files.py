@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyloom.catalog.remote import storage_options
 from skyloom.errors import DataError, ErrorKind
 
 __all__ = ["Footer", "join", "local_path", "open_source", "parquet_errors", "read_footer"]
@@ -61,7 +62,7 @@ def open_source(location: str) -> Any:
         return pa.OSFile(str(path), "rb")
     import fsspec
 
-    return fsspec.open(location, "rb").open()
+    return fsspec.open(location, "rb", **storage_options(location)).open()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def _sized_reader(location: str) -> tuple[int, Any]:
         return size, read_local
     from fsspec.core import url_to_fs
 
-    fs, inner = url_to_fs(location)
+    fs, inner = url_to_fs(location, **storage_options(location))
     return int(fs.size(inner)), lambda start, stop: bytes(fs.cat_file(inner, start=start, end=stop))
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from skyloom.catalog.descriptor import Descriptor
+from skyloom.catalog.descriptor import Descriptor, expand_variables
 from skyloom.catalog.files import join, local_path
 from skyloom.catalog.nesting import fields_of, is_nested
 from skyloom.catalog.partition import Partition, Schemas, partition_key, scan_partition
+from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
 from skyloom.errors import DataError, ErrorKind
 
@@ -146,9 +147,24 @@ class Catalog:
             Passed to `lsdb.open_catalog`, such as ``search_filter``.
         """
         import lsdb
+        from hats.io.file_io import get_upath
 
         chosen = None if columns is None else list(columns)
-        return lsdb.open_catalog(self.collection or self.root, columns=chosen, **options)
+        place = self.collection or self.root
+        return lsdb.open_catalog(get_upath(place, **storage_options(place)), columns=chosen, **options)
+
+    @property
+    def layers_place(self) -> str:
+        """Where the descriptor says that layers lie; ``""`` where it says nothing.
+
+        Raises
+        ------
+        NotFoundError
+            NO_SUCH_FILE if the place has a ${VARIABLE} that is not set.
+        """
+        if self.descriptor is None or not self.descriptor.layers:
+            return ""
+        return expand_variables(self.descriptor.layers, f"descriptor {self.descriptor.name!r}")
 
     def describe(self) -> Description:
         """Return what a person wants to know first: size, skew, columns, licence."""
@@ -189,7 +205,7 @@ def _names_in(location: str) -> list[str]:
         return [entry.name for entry in path.iterdir() if entry.is_file()] if path.is_dir() else []
     from fsspec.core import url_to_fs
 
-    fs, inner = url_to_fs(location)
+    fs, inner = url_to_fs(location, **storage_options(location))
     try:
         entries = fs.ls(inner, detail=True)
     except FileNotFoundError:

@@ -181,7 +181,7 @@ def repair(
         "set_aside": done.aside,
         "differences_left": len(done.after.differences),
     }
-    show_record(shown, as_json=json)
+    (show_json if json else show_record)(shown)
     return DONE if done.after.ok else FAILED
 
 
@@ -228,7 +228,7 @@ def expire(
         "removed": [job.name for job in expiry.jobs],
         "in_use": [job.name for job in expiry.held],
     }
-    show_record(shown, as_json=json)
+    (show_json if json else show_record)(shown)
     if not (yes or json):
         show_text("nothing was removed; add --yes to do it")
     return DONE
@@ -286,5 +286,5 @@ def abort(job_id: str, /, *, store: str, reason: str = "", json: Flag = False) -
     from skyloom.jobs import abort_job
 
     journal = abort_job(job_id, store, reason=reason)
-    show_record({"layer": journal.layer, "job_id": journal.job_id, "state": "aborted"}, as_json=json)
+    (show_json if json else show_record)({"layer": journal.layer, "job_id": journal.job_id, "state": "aborted"})
     return DONE

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from skyloom.engine.abort import refuse_aborted
 from skyloom.engine.dispatch import Executor, describe_failures, dispatch
@@ -137,7 +136,7 @@ def _say_others(journal: Journal) -> None:
 
 @contextmanager
 def _log(journal: Journal, listener: Listener | None) -> Iterator[Listener]:
-    with EventLog(Path(journal.store.location(journal.name("log"))), listener) as log:
+    with EventLog(journal.store, journal.name("log"), listener) as log:
         yield log
 
 

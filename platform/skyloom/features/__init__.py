@@ -1,1 +1,1 @@
-"""TODO"""
+"""Numbers that describe light curves, computed for whole batches at once."""

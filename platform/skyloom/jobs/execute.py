@@ -165,14 +165,15 @@ def check_store(planned: JobPlan) -> None:
         If it has less free space than the layer is estimated to take.
     """
     store = planned.store
-    if not isinstance(store, LocalStore):
-        return
-    root = Path(store.root)
-    if root == Path(planned.catalog.root) or Path(planned.catalog.root) in root.parents:
-        msg = f"layers cannot go to {root}, inside catalog {planned.catalog.root}; choose a directory beside it"
+    if f"{store.root}/".startswith(f"{planned.catalog.root.rstrip('/')}/"):
+        msg = f"layers cannot go to {store.root}, inside catalog {planned.catalog.root}; choose a place beside it"
         raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, store=store.root)
     store.make_directories([planned.job.layer])
     store.probe()
+    if not isinstance(store, LocalStore):
+        # An object store tells nobody how much room it has.
+        return
+    root = Path(store.root)
     wanted = int(ROOM * 8 * planned.rows * len(planned.schema))
     free = shutil.disk_usage(root).free
     if free < wanted:
@@ -198,15 +199,15 @@ def face_of(planned: JobPlan, records: Sequence[Record]) -> tuple[dict[str, byte
 
 
 def provenance_of(planned: JobPlan) -> dict[str, Any]:
-    """Return what makes a layer: inputs, model, card, settings, versions. No times: it is digested."""
+    """Return what makes a layer: inputs, model, card, settings, versions.
+
+    No times, paths or labels: two drivers of one job must state the same, wherever they run.
+    """
     job, model = planned.job, planned.model
     card = load_weights(model.name, model.variant)[0].to_toml() if model.variant else None
     return {
-        "job": job.job,
         "job_id": planned.job_id,
         "layer": job.layer,
-        "catalog": planned.catalog.name,
-        "catalog_root": planned.catalog.root,
         "repeated_columns": list(planned.plan.settings["repeated"]),
         "identity": dict(planned.plan.identity),
         "card": card,

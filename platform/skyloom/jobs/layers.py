@@ -18,7 +18,7 @@ from skyloom.engine import Published, history, published
 from skyloom.engine.expire import tombstone
 from skyloom.engine.publish import expired
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError, close_matches
-from skyloom.storage import Store, open_store
+from skyloom.storage import LocalStore, Store, open_store
 
 __all__ = ["Layer", "check_aligned", "layer_history", "list_layers", "open_layer"]
 
@@ -89,9 +89,9 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
     Parameters
     ----------
     name : str or Path
-        A layer's name in `store`, or the path of its directory.
+        A layer's name in `store`, or the path or URL of its directory.
     store : str or Path, optional
-        The directory of layers; needed for a name.
+        The directory or URL of layers; needed for a name.
     version : int, optional
         By default the newest.
 
@@ -103,7 +103,10 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
         If its manifest was changed.
     """
     text = str(name)
-    if "/" in text or store is None:
+    if "://" in text:
+        place, _, text = text.rstrip("/").rpartition("/")
+        opened = open_store(place)
+    elif "/" in text or store is None:
         path = Path(text).absolute()
         opened, text = open_store(path.parent), path.name
     else:
@@ -111,7 +114,7 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
     try:
         return Layer(text, opened, published(opened, text, version))
     except NotFoundError as error:
-        if error.kind != ErrorKind.NOT_FINISHED or opened.exists(f"{text}/refs"):
+        if error.kind != ErrorKind.NOT_FINISHED or opened.names(f"{text}/jobs"):
             raise
         there = [layer.name for layer in list_layers(opened.root)]
         msg = f"no layer {text!r} in {opened.root}; {close_matches(text, there)}"
@@ -119,10 +122,19 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
 
 
 def list_layers(store: str | Path) -> tuple[Layer, ...]:
-    """Return the finished layers of a store, by name."""
+    """Return the finished layers of a store, by name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such directory.
+    """
     opened = open_store(store)
-    names = [name for name in opened.names("") if opened.exists(f"{name}/refs")]
-    return tuple(Layer(name, opened, published(opened, name)) for name in names if opened.names(f"{name}/refs"))
+    if isinstance(opened, LocalStore) and not Path(opened.root).is_dir():
+        msg = f"there is no directory {opened.root}; give the store that a run wrote layers to"
+        raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, store=opened.root)
+    names = [name for name in opened.names("") if opened.names(f"{name}/refs")]
+    return tuple(Layer(name, opened, published(opened, name)) for name in names)
 
 
 def layer_history(name: str, store: str | Path) -> list[dict[str, Any]]:
@@ -177,8 +189,8 @@ def check_aligned(catalog: Catalog, layers: Sequence[Layer]) -> None:
         made_from = layer.provenance["identity"]["catalog"]["snapshot"]
         if made_from != catalog.snapshot():
             msg = (
-                f"layer {layer.name} (version {layer.version}) was computed from snapshot {made_from} of "
-                f"{layer.provenance['catalog']}, and {catalog.root} is now {catalog.snapshot()}: "
+                f"layer {layer.name} (version {layer.version}) was computed from snapshot {made_from}, "
+                f"and {catalog.root} is {catalog.snapshot()}: "
                 "rows may not correspond. Run its job again on this catalog"
             )
             raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, layer=layer.name)

@@ -133,8 +133,7 @@ def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
     SpecError
         If none of them says.
     """
-    named = catalog.descriptor.layers if catalog.descriptor else ""
-    place = store or job.output.store or named
+    place = store or job.output.store or catalog.layers_place
     if not place:
         msg = (
             f"nothing says where layer {job.layer} goes: give --store DIRECTORY, [output] store in the job file, "
@@ -220,7 +219,7 @@ def identity_of(
     return {
         "protocol": 1,
         "catalog": {"snapshot": catalog.snapshot()},
-        "layers": {layer.name: layer.published.reference.manifest_sha256 for layer in layers},
+        "layers": {layer.name: layer.published.manifest.columns for layer in layers},
         "columns": {s.read.name: [s.layer, s.found.name, s.found.unit] for s in sources},
         "model": {
             "name": model.name,

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Model systems: one module each, rows in, columns out. `registry` lists them."""

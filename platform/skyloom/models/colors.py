@@ -51,7 +51,10 @@ class Config:
         object.__setattr__(self, "magnitudes", tuple(self.magnitudes))
         object.__setattr__(self, "snrs", tuple(self.snrs))
         if len(self.magnitudes) < 2 or len(set(self.magnitudes)) != len(self.magnitudes):
-            msg = f"magnitudes must name at least two columns, each once, got {list(self.magnitudes)}"
+            msg = (
+                f"magnitudes must name at least two columns, each once, got {list(self.magnitudes)}; "
+                "name them in [model_config], as jobs/colors-gaia.toml does"
+            )
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
         if self.snrs and len(self.snrs) != len(self.magnitudes):
             msg = f"snrs must name one column per magnitude or none: {len(self.magnitudes)} and {len(self.snrs)}"

@@ -47,9 +47,7 @@ class Flag:
 
 
 MODEL_ERROR = Flag(24, "MODEL_ERROR", "the model raised on this row alone; see the quarantine")
-NON_FINITE_OUTPUT = Flag(
-    25, "NON_FINITE_OUTPUT", "an output was NaN or infinite, and is null", nulls=False
-)
+NON_FINITE_OUTPUT = Flag(25, "NON_FINITE_OUTPUT", "an output was NaN or infinite, and is null", nulls=False)
 PLATFORM_FLAGS = (MODEL_ERROR, NON_FINITE_OUTPUT)
 
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Light curves as flat arrays: no Python object per row."""

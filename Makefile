@@ -1,0 +1,93 @@
+# `make demo` and `make test` are the only set-up there is: each makes .venv when that is missing
+# or older than pyproject.toml or constraints.txt, and says what it is doing.
+#
+#   make demo       install, then compute three layers over real light curves and query them
+#   make test       install with the developers' tools, then run the tests (minutes)
+#   make lint       ruff, mypy, import-linter
+#   make test-slow  the tests that take longer than a coffee
+#   make weights    train the models that are shipped again, from their scripts
+#   make bench      the benchmarks, timed
+#   make clean      remove .venv, demo-output and all caches
+#
+# PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
+# TORCH_FLAGS="--index-url URL" where pip finds torch (a build without CUDA is enough).
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_FLAGS ?=
+PYTEST_FLAGS ?=
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check
+pinned := -c constraints.txt --build-constraint constraints.txt
+torch := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+base := $(VENV)/.installed-base
+tools := $(VENV)/.installed-dev
+
+SKYLOOM_DATA ?= ../shared/data
+override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
+export SKYLOOM_DATA
+
+.PHONY: help demo test test-slow lint weights bench clean venv venv-dev
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+$(base): pyproject.toml constraints.txt
+	@echo "==> [1/4] Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(f"skyloom needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Say PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@test -x $(bin)/python || $(PYTHON) -m venv $(VENV)
+	@rm -f $(base) $(tools)
+	@echo "==> [2/4] Updating pip"
+	@$(bin)/python -m pip install --quiet --upgrade -c constraints.txt pip
+	@echo "==> [3/4] Installing $(torch), alone and first: any other order lets pip take gigabytes of CUDA"
+	@$(pip) install --quiet -c constraints.txt $(TORCH_FLAGS) $(torch)
+	@echo "==> [4/4] Installing skyloom and what it stands on (a minute or two)"
+	@$(pip) install --quiet $(pinned) -e .
+	@touch $@
+	@echo "==> Installed in $(VENV)"
+
+$(tools): $(base)
+	@echo "==> Installing the developers' tools"
+	@$(pip) install --quiet $(pinned) -e ".[dev]"
+	@touch $@
+
+venv: $(base)
+venv-dev: $(tools)
+
+demo: $(base)
+	@echo "==> skyloom demo"
+	@$(bin)/skyloom demo
+
+test: $(tools)
+	@echo "==> pytest, two processes, without the slow tests"
+	@$(bin)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_FLAGS)
+
+test-slow: $(tools)
+	@echo "==> pytest, the slow tests"
+	@$(bin)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+lint: $(tools)
+	@echo "==> ruff check"
+	@$(bin)/ruff check .
+	@echo "==> ruff format --check"
+	@$(bin)/ruff format --check .
+	@echo "==> mypy (strict)"
+	@$(bin)/mypy
+	@echo "==> lint-imports"
+	@$(bin)/lint-imports
+
+weights: $(base)
+	@echo "==> Training the shipped models again, from the published files in $(SKYLOOM_DATA)"
+	@$(bin)/python -m skyloom.training.rebuild --data "$(SKYLOOM_DATA)"
+
+bench: $(tools)
+	@echo "==> Benchmarks, timed"
+	@$(bin)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s $(PYTEST_FLAGS)
+
+clean:
+	@echo "==> Removing $(VENV), demo-output, build and caches"
+	@rm -rf $(VENV) demo-output build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks .hypothesis
+	@find platform tests catalogs jobs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,114 @@
+"""`skyloom run`: a job file becomes a layer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from skyloom.cli.output import DONE, TOO_MANY_BAD, show_json, show_record, show_table
+from skyloom.errors import ErrorKind, SpecError
+
+if TYPE_CHECKING:
+    from skyloom.jobs import JobPlan, RunReport
+
+__all__ = ["run"]
+
+
+def run(
+    job: Path | None = None,
+    /,
+    *,
+    plan: Annotated[bool, Parameter(negative=())] = False,
+    cluster: str = "local",
+    store: str | None = None,
+    insecure: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    help_job: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Compute the columns that a job file names, as a layer; resumes by itself.
+
+    For example:
+        skyloom run jobs/lightcurve-features.toml --plan
+        skyloom run jobs/lightcurve-features.toml
+        skyloom run jobs/transient-class.toml --cluster cluster.toml --store /data/layers
+
+    Parameters
+    ----------
+    job
+        The job file.
+    plan
+        Print tasks, rows, bytes, memory and the output schema; run nothing.
+    cluster
+        "local" (processes here), "in-process", a scheduler's address, or a TOML file.
+    store
+        Where layers are written, instead of the job's own [output] store.
+    insecure
+        Talk to a scheduler on another machine without TLS.
+    json
+        Print JSON, for programs.
+    help_job
+        Print a commented job file with every key, and stop.
+    """
+    from skyloom import jobs
+
+    if help_job:
+        sys.stdout.write(jobs.template())
+        return DONE
+    if job is None:
+        msg = "no job file given. Name one, as in `skyloom run jobs/lightcurve-features.toml`, or see --help-job"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    if plan:
+        _show_plan(jobs.plan_job(jobs.load_job(job), store=store), as_json=json)
+        return DONE
+    from skyloom.cluster import resolve
+
+    where = resolve(cluster, insecure=True) if insecure else cluster
+    report = jobs.run(job, cluster=where, store=store, progress=not json)
+    show_report(report, as_json=json)
+    return TOO_MANY_BAD if report.over_limit else DONE
+
+
+def show_report(report: RunReport, *, as_json: bool = False) -> None:
+    """Print what a run did."""
+    if as_json:
+        show_json(report)
+    elif report.up_to_date:
+        sys.stdout.write(
+            f"{report.layer}: up to date (version {report.version}, {report.rows:,} rows), nothing to do\n"
+        )
+    else:
+        shown = {
+            "layer": report.layer_path,
+            "version": report.version,
+            "rows": report.rows,
+            "partitions": f"{report.computed:,} computed, {report.reused:,} resumed",
+            "flagged_rows": report.flagged,
+            "quarantined_rows": report.quarantined,
+            "seconds": report.wall_s,
+        }
+        show_record(shown)
+
+
+def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
+    from skyloom.columns import Column
+
+    columns = [Column.of_field(field) for field in plan.schema]
+    summary = {
+        "job_id": plan.job_id,
+        "tasks": len(plan.tasks),
+        "rows": plan.rows,
+        "bytes": plan.bytes,
+        "memory_bytes": plan.memory_bytes,
+    }
+    written = [
+        {"column": c.name, "type": c.dtype, "unit": c.unit, "ucd": c.ucd, "description": c.description}
+        for c in columns
+    ]
+    if as_json:
+        show_json({**summary, "columns": written})
+        return
+    show_record(summary)
+    show_table(written, title="\nwrites")

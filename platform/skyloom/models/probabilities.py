@@ -1,0 +1,60 @@
+"""From raw scores to probabilities: what calibration does to them, as fixed numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["calibrated", "calibrated_binary", "entropy", "softmax"]
+
+_TINY = 1e-12
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities over the last axis.
+
+    Classes are added one after the other, so that a row gives the same bits in any batch.
+    """
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    total = np.zeros(scores.shape[:-1])
+    for k in range(scores.shape[-1]):
+        total = total + shifted[..., k]
+    return np.asarray(shifted / total[..., None])
+
+
+def calibrated(scores: NDArray[np.float64], scale: float, bias: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return calibrated probabilities: ``softmax(scale * scores + bias)``.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (..., K)
+        Raw scores (log-probabilities up to a constant).
+    scale : float
+        Inverse temperature.
+    bias : ndarray, shape (K,)
+        Shift of each class: corrects the priors that training had.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., K)
+        Each row adds to 1.
+
+    References
+    ----------
+    Guo et al. 2017, PMLR 70, 1321 (temperature scaling; the bias is from their vector scaling).
+    """
+    return softmax(scale * scores + bias)
+
+
+def calibrated_binary(p: NDArray[np.float64], scale: float, bias: float) -> NDArray[np.float64]:
+    """Return ``sigmoid(scale * logit(p) + bias)`` (Platt scaling of a probability), shape as `p`."""
+    inside = np.clip(p, _TINY, 1.0 - _TINY)
+    return np.asarray(1.0 / (1.0 + np.exp(-(scale * np.log(inside / (1.0 - inside)) + bias))))
+
+
+def entropy(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the entropy over the last axis in units of its largest value: 0 sure, 1 no idea."""
+    total = np.zeros(p.shape[:-1])
+    for k in range(p.shape[-1]):
+        total = total - p[..., k] * np.log(np.fmax(p[..., k], _TINY))
+    return np.asarray(np.clip(total / np.log(p.shape[-1]), 0.0, 1.0))

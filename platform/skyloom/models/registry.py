@@ -1,0 +1,37 @@
+"""The list of systems: one line each. Listing imports none of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from skyloom.errors import ErrorKind, SpecError, close_matches
+from skyloom.runtime.contract import System
+
+__all__ = ["names", "system"]
+
+_SYSTEMS = {
+    "colors": "skyloom.models.colors",
+    "lightcurve-features": "skyloom.models.lightcurve_features",
+    "transient-anomaly": "skyloom.models.transient_anomaly",
+    "transient-class": "skyloom.models.transient_class",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all systems, sorted."""
+    return tuple(sorted(_SYSTEMS))
+
+
+def system(name: str) -> System:
+    """Import and return the system called `name`.
+
+    Raises
+    ------
+    SpecError
+        ``UNKNOWN_MODEL`` if there is none; the message offers the close names.
+    """
+    if name not in _SYSTEMS:
+        msg = f"there is no model {name!r}; {close_matches(name, _SYSTEMS)}"
+        raise SpecError(msg, kind=ErrorKind.UNKNOWN_MODEL, model=name)
+    return cast("System", import_module(_SYSTEMS[name]))

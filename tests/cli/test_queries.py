@@ -1,0 +1,81 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import skyloom.jobs
+from skyloom.cli import main
+
+TABLE = pa.table({"object_id": pa.array([2**53 + 1, 2**53 + 3]), "p": [0.25, None]})
+
+
+class FakeView:
+    """Stands for a catalog; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = {}
+
+    def with_layers(self, *names, store=None):
+        self.asked.update(layers=names, store=store)
+        return self
+
+    def query(self, sql):
+        self.asked["sql"] = sql
+        return TABLE
+
+
+@pytest.fixture
+def view(monkeypatch):
+    fake = FakeView()
+    opened = lambda location: fake.asked.update(catalog=location) or fake  # noqa: E731
+    monkeypatch.setattr(skyloom.jobs, "open_catalog", opened, raising=False)
+    return fake
+
+
+def test_a_query_passes_on_what_it_was_told_and_prints_plain_rows(view, capsys):
+    code = main(["query", "select 1", "--catalog", "plasticc", "--layers", "a, b-c", "--store", "out"])
+    assert code == 0
+    assert view.asked == {"catalog": "plasticc", "layers": ("a", "b-c"), "store": "out", "sql": "select 1"}
+    assert capsys.readouterr().out == "       object_id     p\n9007199254740993  0.25\n9007199254740995\n"
+
+
+def test_json_keeps_ids_exact_and_nulls(view, capsys):
+    assert main(["query", "select 1", "--catalog", "c", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"object_id": 2**53 + 1, "p": 0.25},
+        {"object_id": 2**53 + 3, "p": None},
+    ]
+
+
+def test_a_limit_says_what_it_left_out(view, capsys):
+    assert main(["query", "select 1", "--catalog", "c", "--limit", "1"]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert "1 of 2 rows shown" in captured.err
+
+
+@pytest.mark.parametrize("name", ["result.parquet", "result.csv"])
+def test_output_keeps_every_row_whatever_the_limit(view, tmp_path, name):
+    path = tmp_path / name
+    assert main(["query", "select 1", "--catalog", "c", "--limit", "1", "--output", str(path)]) == 0
+    read = pq.read_table(path) if path.suffix == ".parquet" else pa.csv.read_csv(path)
+    assert read["object_id"].to_pylist() == TABLE["object_id"].to_pylist()
+
+
+def test_an_unknown_output_format_is_refused_before_the_query_runs(view, tmp_path, capsys):
+    assert main(["query", "select 1", "--catalog", "c", "--output", str(tmp_path / "result.parqet")]) == 2
+    assert "'.parquet'" in capsys.readouterr().err
+    assert view.asked == {}
+
+
+def test_an_existing_file_is_replaced_only_when_asked(view, tmp_path, capsys):
+    path = tmp_path / "result.parquet"
+    path.write_bytes(b"mine")
+    command = ["query", "select 1", "--catalog", "c", "--output", str(path)]
+    assert main(command) == 2
+    assert path.read_bytes() == b"mine"
+    assert view.asked == {}
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    assert pq.read_table(path).equals(TABLE)

@@ -1,0 +1,106 @@
+import json
+import types
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+import skyloom.jobs
+from skyloom.cli import main
+from skyloom.columns import Column
+from skyloom.jobs import RunReport
+
+REPORT = RunReport(
+    job="j",
+    layer="flares",
+    layer_path="/store/flares/jobs/abc",
+    collection="/store/flares/versions/v00000001",
+    version=1,
+    job_id="abc",
+    rows=1234,
+    partitions=4,
+    computed=3,
+    reused=1,
+    flagged=5,
+    quarantined=2,
+    over_limit=False,
+    up_to_date=False,
+    wall_s=1.5,
+)
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    asked = {}
+    plan = types.SimpleNamespace(
+        job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7,
+        schema=pa.schema([Column("score", "mag", "how strange", ucd="phot.mag").field()]),
+    )  # fmt: skip
+    fake = types.SimpleNamespace(
+        asked=asked,
+        report=REPORT,
+        template=lambda: "job = 'x'\n",
+        load_job=lambda path: path,
+        plan_job=lambda job, *, store=None: plan,
+        run=lambda job, **how: asked.update(job=str(job), **how) or fake.report,
+    )
+    for name in ("template", "load_job", "plan_job", "run"):
+        monkeypatch.setattr(skyloom.jobs, name, getattr(fake, name), raising=False)
+    return fake
+
+
+def test_a_run_passes_on_cluster_and_store_and_prints_what_it_did(jobs, capsys):
+    assert main(["run", "jobs/flares.toml", "--cluster", "tcp://10.0.0.5:8786", "--store", "s"]) == 0
+    assert jobs.asked == {
+        "job": "jobs/flares.toml",
+        "cluster": "tcp://10.0.0.5:8786",
+        "store": "s",
+        "progress": True,
+    }
+    out = capsys.readouterr().out
+    assert "/store/flares" in out
+    assert "1,234" in out
+    assert "3 computed, 1 resumed" in out
+
+
+def test_a_run_that_finds_its_layer_says_so_in_one_line(jobs, capsys):
+    jobs.report = replace(REPORT, up_to_date=True)
+    assert main(["run", "jobs/flares.toml"]) == 0
+    assert capsys.readouterr().out == "flares: up to date (version 1, 1,234 rows), nothing to do\n"
+
+
+def test_more_bad_rows_than_the_limit_is_exit_code_3(jobs):
+    jobs.report = replace(REPORT, over_limit=True)
+    assert main(["run", "jobs/flares.toml"]) == 3
+
+
+def test_json_is_all_that_stdout_gets(jobs, capsys):
+    assert main(["run", "jobs/flares.toml", "--json"]) == 0
+    assert jobs.asked["progress"] is False
+    assert json.loads(capsys.readouterr().out)["job_id"] == "abc"
+
+
+def test_a_plan_shows_the_schema_and_runs_nothing(jobs, capsys):
+    assert main(["run", "jobs/flares.toml", "--plan"]) == 0
+    assert jobs.asked == {}
+    out = capsys.readouterr().out
+    assert "tasks" in out
+    assert "score" in out
+    assert "how strange" in out
+
+
+def test_a_plan_in_json_has_its_columns(jobs, capsys):
+    assert main(["run", "jobs/flares.toml", "--plan", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["tasks"] == 2
+    assert plan["columns"][0]["unit"] == "mag"
+
+
+def test_help_job_prints_the_template_alone(jobs, capsys):
+    assert main(["run", "--help-job"]) == 0
+    assert capsys.readouterr().out == "job = 'x'\n"
+
+
+def test_no_job_file_is_a_wrong_request_that_names_the_way_out(jobs, capsys):
+    assert main(["run"]) == 2
+    assert "--help-job" in capsys.readouterr().err

@@ -1,0 +1,201 @@
+"""Weights are data: what is not what its card says is refused, and nothing is executed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
+from skyloom.models.card import Bin, Card, Score
+from skyloom.models.weights import CARD, default_variant, load_weights, read_bundle, variants, write_bundle
+
+CARD_IN = Card(
+    name="toy",
+    variant="one",
+    title='A "toy"',
+    question="predict",
+    source="none",
+    intended_use="tests\nonly",
+    limits="all \N{EN DASH} of them",
+    licence="BSD-3-Clause",
+    command="make",
+    evaluate="none",
+    training={"n": 3, "fraction": 0.1, "simulated": True, "data": "seed 0"},
+    flags={"FEW": "too few"},
+    reads=("x",),
+    writes=("y", "z"),
+    scores=(Score("auc", "ours", 0.9, 0.01), Score("log-loss", "reported", 0.5, 0.25, "lower")),
+    reliability=(Bin("y", 0.0, 0.1, 5, 0.05, 0.04),),
+)
+ARRAYS = {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2])}
+
+
+class Evil:
+    """Unpickling this would make the file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    folder = tmp_path / "toy" / "one"
+    write_bundle(folder, CARD_IN, ARRAYS)
+    return folder
+
+
+def with_digest_of(folder: Path, name: str, data: bytes) -> None:
+    """Put a file there and let the card vouch for it: an attacker who can write both."""
+    (folder / name).write_bytes(data)
+    card = Card.from_toml((folder / CARD).read_text())
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    text = (folder / CARD).read_text()
+    old = card.files.get(name)
+    text = (
+        text.replace(old, digest)
+        if old
+        else text.replace("[files]", f"[files]\n{json.dumps(name)} = {json.dumps(digest)}")
+    )
+    (folder / CARD).write_text(text)
+
+
+def test_a_card_survives_the_round_trip(bundle):
+    card, _ = read_bundle(bundle)
+    assert Card.from_toml(card.to_toml()) == card
+    assert card.scores == CARD_IN.scores
+    assert card.limits == CARD_IN.limits
+    assert card.training == dict(CARD_IN.training)
+
+
+def test_weights_come_back_as_they_were(bundle):
+    _, weights = read_bundle(bundle)
+    assert {k: v.tolist() for k, v in weights.arrays.items()} == {k: v.tolist() for k, v in ARRAYS.items()}
+
+
+def test_the_same_weights_give_the_same_bytes_and_digest(bundle, tmp_path):
+    write_bundle(tmp_path / "again", CARD_IN, dict(reversed(ARRAYS.items())))
+    for name in (CARD, "model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (bundle / name).read_bytes()
+    assert read_bundle(tmp_path / "again")[1].digest == read_bundle(bundle)[1].digest
+
+
+@pytest.mark.parametrize("place", [0, 9, -1])
+def test_a_flipped_byte_is_found(bundle, place):
+    data = bytearray((bundle / "model.safetensors").read_bytes())
+    data[place] ^= 1
+    (bundle / "model.safetensors").write_bytes(data)
+    with pytest.raises(DataError, match="not the file of its card") as caught:
+        read_bundle(bundle)
+    assert caught.value.kind == ErrorKind.BAD_WEIGHTS
+
+
+@pytest.mark.parametrize("keep", [0, 4, 20, -1])
+def test_a_torn_file_is_refused_even_when_the_card_vouches_for_it(bundle, keep):
+    data = (bundle / "model.safetensors").read_bytes()[:keep]
+    (bundle / "model.safetensors").write_bytes(data)
+    with pytest.raises(DataError):
+        read_bundle(bundle)
+    with_digest_of(bundle, "model.safetensors", data)
+    with pytest.raises(DataError, match="torn"):
+        read_bundle(bundle)
+
+
+def test_a_header_that_claims_more_than_there_is_is_refused(bundle):
+    with_digest_of(bundle, "model.safetensors", (2**62).to_bytes(8, "little") + b"{}")
+    with pytest.raises(DataError, match="torn"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.pt", "model.joblib", "model.bin", "model.npy", "model.txt"])
+def test_other_formats_are_refused_by_name(bundle, name):
+    with_digest_of(bundle, name, save(ARRAYS))
+    with pytest.raises(DataError, match="carry code"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_under_another_name_is_refused_and_not_run(bundle, tmp_path, protocol):
+    mark = tmp_path / "executed"
+    with_digest_of(bundle, "model.safetensors", pickle.dumps(Evil(mark), protocol=protocol))
+    with pytest.raises(DataError, match="pickle"):
+        read_bundle(bundle)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_an_old_pickle_is_no_safetensors_file_either(bundle, tmp_path, protocol):
+    mark = tmp_path / "executed"
+    with_digest_of(bundle, "model.safetensors", pickle.dumps(Evil(mark), protocol=protocol))
+    with pytest.raises(DataError):
+        read_bundle(bundle)
+    assert not mark.exists()
+
+
+def test_an_archive_under_another_name_is_refused(bundle):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("data.pkl", b"")
+    with_digest_of(bundle, "model.safetensors", archive.getvalue())
+    with pytest.raises(DataError, match="archive"):
+        read_bundle(bundle)
+
+
+def test_nan_weights_are_neither_written_nor_read(bundle, tmp_path):
+    bad = {"a": np.array([1.0, np.nan])}
+    with pytest.raises(SpecError, match="NaN"):
+        write_bundle(tmp_path / "bad", CARD_IN, bad)
+    with_digest_of(bundle, "model.safetensors", save(bad))
+    with pytest.raises(DataError, match="NaN"):
+        read_bundle(bundle)
+
+
+def test_a_file_that_the_card_does_not_know_is_refused(bundle):
+    (bundle / "extra.json").write_text("{}")
+    with pytest.raises(DataError, match=r"extra\.json"):
+        read_bundle(bundle)
+
+
+def test_a_link_is_refused(bundle, tmp_path):
+    (bundle / "model.safetensors").rename(tmp_path / "elsewhere")
+    (bundle / "model.safetensors").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="link"):
+        read_bundle(bundle)
+
+
+def test_a_card_with_other_keys_is_refused(bundle):
+    (bundle / CARD).write_text("nonsense = 1\n" + (bundle / CARD).read_text())
+    with pytest.raises(DataError, match="nonsense"):
+        read_bundle(bundle)
+
+
+def test_weights_that_are_not_there_are_answered_with_those_that_are(bundle):
+    root = bundle.parents[1]
+    assert variants("toy", root=root) == ("one",)
+    assert default_variant("toy", root=root) == "one"
+    assert default_variant("none", root=root) is None
+    with pytest.raises(NotFoundError, match="'one'"):
+        load_weights("toy", "onne", root=root)
+
+
+def test_weights_of_another_model_are_refused(bundle, tmp_path):
+    (tmp_path / "other").mkdir()
+    bundle.rename(tmp_path / "other" / "one")
+    with pytest.raises(DataError, match="card of toy"):
+        load_weights("other", "one", root=tmp_path)
+
+
+def test_shipped_weights_are_small():
+    from skyloom.models.weights import SHIPPED
+
+    assert sum(f.stat().st_size for f in SHIPPED.rglob("*") if f.is_file()) < 8_000_000
