@@ -180,15 +180,18 @@ def test_directories_are_made_durable_also_by_who_finds_them(tmp_path):
     assert {tmp_path, root, root / "a"} <= set(files.synced)
 
 
-def test_a_closed_directory_above_the_store_is_no_obstacle(tmp_path):
-    class Closed(Files):
+@pytest.mark.parametrize(("code", "obstacle"), [(errno.EACCES, False), (errno.EINVAL, False), (errno.EIO, True)])
+def test_a_closed_directory_above_the_store_is_no_obstacle(tmp_path, code, obstacle):
+    class Above(Files):
         def sync_directory(self, path):
-            if path == tmp_path:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if path == tmp_path.parent:
+                raise OSError(code, os.strerror(code))
             super().sync_directory(path)
 
-    root = tmp_path / "layers"
-    with pytest.raises(TransientError):
-        LocalStore(root, Closed()).make_directories(["a"])
-    LocalStore(root, Closed()).make_directories(["a"])
-    assert (root / "a").is_dir()
+    store = LocalStore(tmp_path, Above())
+    if obstacle:
+        with pytest.raises(TransientError):
+            store.make_directories(["a"])
+    else:
+        store.make_directories(["a"])
+        assert (tmp_path / "a").is_dir()

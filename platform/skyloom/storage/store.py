@@ -9,6 +9,7 @@ may go on to record a file whose winner died before doing so.
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ __all__ = ["LocalStore", "Staged", "Store", "open_store"]
 
 TEMPORARY = ".tmp-"
 """Names that start so are garbage by definition: their owner's link fails and it retries."""
+
+CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+"""Errors that mean a directory cannot be synced, and none of us can have made it."""
 
 
 class Staged(Protocol):
@@ -204,9 +208,9 @@ class LocalStore:
                 self.files.make_directory(folder)
             try:
                 self.files.sync_directory(folder.parent)
-            except OSError:
+            except OSError as error:
                 # Above the store are directories of others: closed to us, or on automounts that cannot sync.
-                if missing:
+                if missing or error.errno not in CLOSED:
                     raise
 
     def probe(self) -> None:
