@@ -66,6 +66,8 @@ class ErrorKind(StrEnum):
     CLUSTER_LOST = "cluster-lost"
     STORE_FULL = "store-full"
     STORE_UNSUITABLE = "store-unsuitable"
+    STORE_DENIED = "store-denied"
+    STORE_UNREACHABLE = "store-unreachable"
     ALREADY_EXISTS = "already-exists"
     PUBLISH_CONFLICT = "publish-conflict"
     SNAPSHOT_CHANGED = "snapshot-changed"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skyloom.cluster.spec import ClusterSpec
-from skyloom.errors import ErrorKind, TransientError
+from skyloom.errors import ErrorKind, SpecError, TransientError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,6 +67,7 @@ def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
         yield RunningCluster(None, None)
         return
     import dask
+    import distributed  # noqa: F401  (its defaults must be there first: leaving the block would drop them)
 
     with dask.config.set(DASK_SETTINGS):
         if spec.kind == "scheduler":
@@ -94,8 +95,8 @@ def _connect(address: str) -> Iterator[Client]:
 def _local(spec: ClusterSpec) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(
+    with _explained():
+        cluster = LocalCluster(
             n_workers=spec.workers,
             threads_per_worker=1,
             processes=True,
@@ -103,10 +104,24 @@ def _local(spec: ClusterSpec) -> Iterator[Client]:
             dashboard_address=_free(spec.dashboard),
             memory_limit=spec.memory_bytes or "auto",
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+        )
+    with cluster, Client(cluster, set_as_default=False) as client:
         yield client
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say why local workers did not start; the usual reason is a script without a main guard."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "failed to start" not in str(error):
+            raise
+        msg = (
+            "the local worker processes did not start. In a script, put the call under "
+            "`if __name__ == '__main__':`, since each worker imports the script; or use cluster='in-process'"
+        )
+        raise SpecError(msg, kind=ErrorKind.CLUSTER_LOST) from error
 
 
 def _free(address: str) -> str:

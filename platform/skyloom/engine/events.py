@@ -7,9 +7,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from skyloom.storage import Store
 
 __all__ = ["Event", "EventLog", "Listener"]
 
@@ -27,26 +28,28 @@ Listener = Callable[[Event], None]
 
 
 class EventLog:
-    """Append events to a file of this run alone: one JSON object per line, with the time.
+    """Append events to a log of this run alone: one JSON object per line, with the time.
+
+    `skyloom.storage.read_log` reads it back, wherever the store is.
 
     Parameters
     ----------
-    folder : Path
+    store : Store
+    folder : str
         The log directory of a job; must exist.
     listener : callable, optional
         Told of every event too.
     """
 
-    def __init__(self, folder: Path, listener: Listener | None = None) -> None:
+    def __init__(self, store: Store, folder: str, listener: Listener | None = None) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.path = folder / f"{stamp}-{uuid.uuid4().hex[:8]}.jsonl"
         self._listener = listener
-        self._file = self.path.open("a", buffering=1)
+        self._log = store.log(f"{folder}/{stamp}-{uuid.uuid4().hex[:8]}.jsonl")
 
     def __call__(self, event: Event) -> None:
         """Write one event, and pass it on."""
         line = {"time": round(time.time(), 3), "event": event.kind, **event.values}
-        self._file.write(json.dumps(line, default=str) + "\n")
+        self._log.write(json.dumps(line, default=str) + "\n")
         if self._listener is not None:
             self._listener(event)
 
@@ -58,7 +61,7 @@ class EventLog:
     ) -> None:
         if error is not None:
             self(Event("stopped", {"reason": f"{type(error).__name__}: {error}"[:2000]}))
-        self._file.close()
+        self._log.close()
 
 
 def values_of(instance: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@
     <layer>/jobs/<job_id>/job.json               create-once: identity and planned partitions
                           dataset/<key>.parquet  create-once: the commit point of a partition
                           records/<key>.json     create-once: proof that it is durable
-                          log/<run>.jsonl        what happened, for people
+                          log/<run>.jsonl        what happened, for people; in an object
+                                                 store in pieces, log/<run>.00000.jsonl, …
                           manifest.json          create-once: the seal
     <layer>/refs/v00000001.json                  create-once: publication
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from skyloom.engine.plan import Plan, Task
 from skyloom.engine.records import Record
-from skyloom.errors import ConflictError, ErrorKind, NotFoundError
+from skyloom.errors import ConflictError, ErrorKind
 from skyloom.storage import Store, canonical_json
 
 __all__ = ["Journal"]
@@ -74,12 +75,7 @@ class Journal:
 
     def records(self, tasks: tuple[Task, ...]) -> Iterator[Record]:
         """Yield the records there are of `tasks`."""
-        for task in tasks:
-            name = self.record(task.key)
-            try:
-                data = self.store.read(name)
-            except NotFoundError:
-                continue
+        for name, data in self.store.read_present(self.record(task.key) for task in tasks):
             yield Record.from_json(data, where=self.store.location(name))
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from skyloom.engine.dispatch import Executor, describe_failures, dispatch
 from skyloom.engine.events import Event, EventLog, Listener, values_of
@@ -120,7 +119,7 @@ def run_plan(
 
 @contextmanager
 def _log(journal: Journal, listener: Listener | None) -> Iterator[Listener]:
-    with EventLog(Path(journal.store.location(journal.name("log"))), listener) as log:
+    with EventLog(journal.store, journal.name("log"), listener) as log:
         yield log
 
 

@@ -165,14 +165,15 @@ def check_store(planned: JobPlan) -> None:
         If it has less free space than the layer is estimated to take.
     """
     store = planned.store
-    if not isinstance(store, LocalStore):
-        return
-    root = Path(store.root)
-    if root == Path(planned.catalog.root) or Path(planned.catalog.root) in root.parents:
-        msg = f"layers cannot go to {root}, inside catalog {planned.catalog.root}; choose a directory beside it"
+    if f"{store.root}/".startswith(f"{planned.catalog.root.rstrip('/')}/"):
+        msg = f"layers cannot go to {store.root}, inside catalog {planned.catalog.root}; choose a place beside it"
         raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, store=store.root)
     store.make_directories([planned.job.layer])
     store.probe()
+    if not isinstance(store, LocalStore):
+        # An object store tells nobody how much room it has.
+        return
+    root = Path(store.root)
     wanted = int(ROOM * 8 * planned.rows * len(planned.schema))
     free = shutil.disk_usage(root).free
     if free < wanted:

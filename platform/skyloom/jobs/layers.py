@@ -87,9 +87,9 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
     Parameters
     ----------
     name : str or Path
-        A layer's name in `store`, or the path of its directory.
+        A layer's name in `store`, or the path or URL of its directory.
     store : str or Path, optional
-        The directory of layers; needed for a name.
+        The directory or URL of layers; needed for a name.
     version : int, optional
         By default the newest.
 
@@ -101,7 +101,10 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
         If its manifest was changed.
     """
     text = str(name)
-    if "/" in text or store is None:
+    if "://" in text:
+        place, _, text = text.rstrip("/").rpartition("/")
+        opened = open_store(place)
+    elif "/" in text or store is None:
         path = Path(text).absolute()
         opened, text = open_store(path.parent), path.name
     else:
@@ -109,7 +112,7 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
     try:
         return Layer(text, opened, published(opened, text, version))
     except NotFoundError as error:
-        if error.kind != ErrorKind.NOT_FINISHED or opened.exists(f"{text}/refs"):
+        if error.kind != ErrorKind.NOT_FINISHED or opened.names(f"{text}/jobs"):
             raise
         there = [layer.name for layer in list_layers(opened.root)]
         msg = f"no layer {text!r} in {opened.root}; {close_matches(text, there)}"
@@ -119,8 +122,8 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
 def list_layers(store: str | Path) -> tuple[Layer, ...]:
     """Return the finished layers of a store, by name."""
     opened = open_store(store)
-    names = [name for name in opened.names("") if opened.exists(f"{name}/refs")]
-    return tuple(Layer(name, opened, published(opened, name)) for name in names if opened.names(f"{name}/refs"))
+    names = [name for name in opened.names("") if opened.names(f"{name}/refs")]
+    return tuple(Layer(name, opened, published(opened, name)) for name in names)
 
 
 def layer_history(name: str, store: str | Path) -> list[dict[str, Any]]:

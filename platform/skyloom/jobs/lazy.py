@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from skyloom.catalog.nesting import as_struct_of_lists, is_list_of_structs
 from skyloom.jobs.models import LoadedModel, load_model
 from skyloom.jobs.scoring import model_rows
 from skyloom.jobs.sources import bind
@@ -34,7 +35,7 @@ def with_model(
     frame = view.to_lsdb()
     # The model goes by name: an estimator in the graph would be pickled into every task.
     apply = partial(_apply, name=name, weights=weights, settings=settings, sources=flat)
-    meta = _with_columns(frame._ddf._meta, {c.name: pa.nulls(0, c.type) for c in written})
+    meta = _with_columns(frame.meta, {c.name: pa.nulls(0, c.type) for c in written})
     return frame.map_partitions(apply, meta=meta)
 
 
@@ -43,10 +44,18 @@ def _apply(
 ) -> Any:
     model, estimator = _loaded(name, weights, settings)
     wanted = dict.fromkeys(found.partition(".")[0] for _, _, found, _ in sources)
-    table = pa.Table.from_pandas(frame[list(wanted)], preserve_index=False)
+    table = _structs_of_lists(pa.Table.from_pandas(frame[list(wanted)], preserve_index=False))
     rows = model_rows(table, sources, model.reads)
     scored, _ = score(model.system, estimator, model.config, rows, layer=name, batch_rows=BATCH_ROWS)
     return _with_columns(frame, dict(zip(scored.schema.names, scored.columns, strict=True)))
+
+
+def _structs_of_lists(table: pa.Table) -> pa.Table:
+    """Return the table with nested columns as the catalog has them; pandas hands out lists of structs."""
+    for i, field in enumerate(table.schema):
+        if is_list_of_structs(field.type):
+            table = table.set_column(i, field.name, as_struct_of_lists(table.column(i)))
+    return table
 
 
 def _loaded(name: str, weights: str | None, settings: dict[str, Any]) -> tuple[LoadedModel, Any]:

@@ -107,6 +107,7 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     check_snapshot(job, catalog)
     check_aligned(catalog, layers)
     schema, repeated = output_schema(job, catalog, model, sources)
+    catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
     identity = identity_of(job, catalog, layers=layers, model=model, sources=sources, schema=schema)
     plan = Plan(
         layer=job.layer,
@@ -132,8 +133,7 @@ def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
     SpecError
         If none of them says.
     """
-    named = catalog.descriptor.layers if catalog.descriptor else ""
-    place = store or job.output.store or named
+    place = store or job.output.store or catalog.layers_place
     if not place:
         msg = (
             f"nothing says where layer {job.layer} goes: give --store DIRECTORY, [output] store in the job file, "

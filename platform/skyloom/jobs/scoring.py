@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyloom.catalog.files import join
 from skyloom.catalog.partition import Partition, read_partition
 from skyloom.engine import Computed, Fault, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import load_model
 from skyloom.runtime.scoring import flag_column, score
+from skyloom.storage import open_store
 
 __all__ = ["Scoring", "model_rows"]
 
@@ -72,8 +72,10 @@ class Scoring:
 
     def _zipped(self, task: Task, table: pa.Table, layer: str, columns: Sequence[str]) -> pa.Table:
         keys = self.settings["row_keys"]
-        where = join(self.settings["layers"][layer], f"dataset/{task.key}.parquet")
-        found = pq.read_table(where, columns=[*keys, *columns], partitioning=None, page_checksum_verification=True)
+        store, name = open_store(self.settings["layers"][layer]), f"dataset/{task.key}.parquet"
+        where = store.location(name)
+        with store.open(name) as file:
+            found = pq.read_table(file, columns=[*keys, *columns], page_checksum_verification=True)
         base = pa.table({key: _plain(table.column(key)) for key in keys})
         if rows_digest(found, keys) != rows_digest(base, keys):
             msg = f"{where}: rows of layer {layer} are not those of partition {task.key}; run its job again"

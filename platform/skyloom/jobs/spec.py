@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, close_matches
-from skyloom.storage import check_name
+from skyloom.storage import check_location, check_name
 
 __all__ = ["InputSpec", "JobSpec", "OutputSpec", "RunSpec", "load_job", "template"]
 
@@ -40,7 +40,8 @@ class OutputSpec(_Section):
     """``[output]``: where the layer goes."""
 
     store: str | None = Field(
-        default=None, description="directory of layers; by default the one that the catalog's descriptor names"
+        default=None,
+        description="directory or s3:// URL of layers; by default the one that the catalog's descriptor names",
     )
 
 
@@ -118,6 +119,10 @@ def parse_job(values: dict[str, Any], *, where: str) -> JobSpec:
         raise SpecError(msg, kind=kind, path=where) from None
     check_name(job.job, what="job")
     check_name(job.layer, what="layer")
+    check_location(job.input.catalog, what="catalog")
+    check_location(job.output.store or "", what="store")
+    for layer in job.input.layers:
+        check_location(layer, what="layer")
     return job
 
 

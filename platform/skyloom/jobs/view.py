@@ -12,6 +12,7 @@ import pyarrow as pa
 from skyloom.catalog import Catalog, Description, Partition
 from skyloom.catalog import open_catalog as open_hats
 from skyloom.catalog.files import join, local_path, read_footer
+from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
@@ -87,7 +88,7 @@ class CatalogView:
         ConflictError
             If a layer was computed from other files than this catalog's.
         """
-        place = store or (self.base.descriptor.layers if self.base.descriptor else "") or None
+        place = store or self.base.layers_place or None
         layers = (*self.layers, *(open_layer(name, place) for name in names))
         check_aligned(self.base, layers)
         return replace(self, layers=layers)
@@ -104,7 +105,8 @@ class CatalogView:
         """
         frame = self.base.to_lsdb(columns, **options)
         for layer in self.layers:
-            frame = frame.load_extension(join(layer.collection, f"{layer.name}.properties"))
+            place = join(layer.collection, f"{layer.name}.properties")
+            frame = frame.load_extension(place, storage_options=storage_options(place) or None)
         return frame
 
     def with_model(
@@ -167,6 +169,7 @@ class CatalogView:
             layers={layer.name: _layer_files(layer) for layer in self.layers},
             id_column=self.base.id_column,
             healpix_column=self.base.healpix_column,
+            position_columns=(self.base.ra_column, self.base.dec_column),
             limits=limits or Limits(),
         )
 
@@ -189,6 +192,9 @@ def _file_rows(root: str, partition: Partition) -> list[int]:
 
 
 def _layer_files(layer: Layer) -> TableFiles:
+    if local_path(layer.path) is None:
+        msg = f"layer {layer.name} lies at {layer.path}; SQL runs on local layers, use to_lsdb() for it"
+        raise SpecError(msg, kind=ErrorKind.BAD_QUERY, layer=layer.name)
     return TableFiles(
         files=layer.files,
         rows=tuple(entry.rows for entry in layer.published.files),

@@ -6,16 +6,20 @@ holds all of its bytes.
 """
 
 from skyloom.storage.digests import canonical_json, sha256_bytes, sha256_file
-from skyloom.storage.names import check_name
-from skyloom.storage.store import LocalStore, Staged, Store, open_store
+from skyloom.storage.log import read_log
+from skyloom.storage.names import check_location, check_name
+from skyloom.storage.store import LocalStore, Log, Staged, Store, open_store
 
 __all__ = [
     "LocalStore",
+    "Log",
     "Staged",
     "Store",
     "canonical_json",
+    "check_location",
     "check_name",
     "open_store",
+    "read_log",
     "sha256_bytes",
     "sha256_file",
 ]

@@ -5,6 +5,8 @@ write, fsync it, close it, ``link(2)`` it to its name, fsync the directory, unli
 temporary name. ``link`` fails if the name is taken, also on NFS, so of many writers
 exactly one wins; a rename would silently replace. The loser syncs the directory too: it
 may go on to record a file whose winner died before doing so.
+
+On object stores (`skyloom.storage.objects`) the same contract stands on a conditional PUT.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from urllib.parse import urlsplit
 
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, StoreFullError, TransientError
 from skyloom.storage.files import FULL, Files, failpoint
+from skyloom.storage.names import check_inside, check_location
 
-__all__ = ["LocalStore", "Staged", "Store", "open_store"]
+__all__ = ["LocalStore", "Log", "Staged", "Store", "open_store"]
 
 TEMPORARY = ".tmp-"
 """Names that start so are garbage by definition: their owner's link fails and it retries."""
@@ -44,6 +47,18 @@ class Staged(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Log(Protocol):
+    """Lines for people, kept as they come; the only thing in a store that is not create-once."""
+
+    def write(self, text: str, /) -> object:
+        """Append text that ends in a newline."""
+        ...
+
+    def close(self) -> None:
+        """Save what is not saved yet."""
+        ...
 
 
 class Store(Protocol):
@@ -75,6 +90,14 @@ class Store(Protocol):
         """Return what `name` holds; `NotFoundError` if it is not there."""
         ...
 
+    def read_present(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield name and contents of those of `names` that are there, in their order."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return a seekable file to read parts of `name` from; `NotFoundError` if it is not there."""
+        ...
+
     def names(self, prefix: str) -> list[str]:
         """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""
         ...
@@ -85,6 +108,14 @@ class Store(Protocol):
 
     def location(self, name: str) -> str:
         """Return a path or URL that pyarrow, DuckDB and LSDB can open."""
+        ...
+
+    def probe(self) -> None:
+        """Check that names can be created exactly once here; `SpecError` if not."""
+        ...
+
+    def log(self, name: str) -> Log:
+        """Return a log to append lines to; see `skyloom.storage.log.read_log`."""
         ...
 
 
@@ -114,11 +145,7 @@ class LocalStore:
         SpecError
             If `name` is absolute or has an empty, ``.`` or ``..`` component.
         """
-        parts = name.split("/")
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-            msg = f"{name!r} is no name inside the store {self.root}: it has an empty, '.' or '..' component"
-            raise SpecError(msg, kind=ErrorKind.BAD_NAME)
-        return Path(self.root, *parts)
+        return Path(self.root, *check_inside(name, root=self.root))
 
     def location(self, name: str) -> str:
         """Return the absolute path of `name`."""
@@ -174,6 +201,33 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             msg = f"{self.location(name)} does not exist"
             raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, name=name) from None
+
+    def read_present(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield name and contents of those of `names` that are there, in their order."""
+        for name in names:
+            try:
+                data = self.read(name)
+            except NotFoundError:
+                continue
+            yield name, data
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return a seekable file to read parts of `name` from.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not there.
+        """
+        try:
+            return self.path(name).open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            msg = f"{self.location(name)} does not exist"
+            raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, name=name) from None
+
+    def log(self, name: str) -> Log:
+        """Return a log to append lines to; its directory must exist."""
+        return self.path(name).open("a", buffering=1)
 
     def names(self, prefix: str) -> list[str]:
         """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""
@@ -313,13 +367,27 @@ def translated(where: str) -> Iterator[None]:
 def open_store(location: str | Path) -> Store:
     """Return the store at a path or URL; nothing is written or connected to.
 
+    Parameters
+    ----------
+    location : str or Path
+        A directory, ``file://…``, ``s3://bucket/prefix`` (any S3-compatible store, see
+        `skyloom.storage.s3`), or ``memory://name`` (this process alone, for tests).
+
     Raises
     ------
     SpecError
-        If the scheme has no store here.
+        If the scheme has no store here, or the URL carries a user, a password or a query.
     """
-    scheme = urlsplit(str(location)).scheme
+    text = check_location(str(location), what="store")
+    scheme = urlsplit(text).scheme if "://" in text else ""
     if scheme in {"", "file"}:
-        return LocalStore(str(location).removeprefix("file://"))
-    msg = f"layers cannot be written to {scheme}:// yet; give a directory on a local or network file system"
-    raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, location=str(location))
+        return LocalStore(text.removeprefix("file://"))
+    if scheme in {"s3", "memory"}:
+        from skyloom.storage.objects import open_objects
+
+        return open_objects(text)
+    msg = (
+        f"layers cannot be written to {scheme}://; give a directory on a local or network file system, or "
+        "s3://bucket/prefix (an S3-compatible store's address goes into AWS_ENDPOINT_URL)"
+    )
+    raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, location=text)

@@ -1,0 +1,142 @@
+"""Jobs whose layers, and whose catalog, lie on an S3-compatible store."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skyloom.errors import ErrorKind, NotFoundError, SpecError
+from skyloom.jobs import layer_history, list_layers, open_catalog, open_layer, run
+from skyloom.jobs.spec import parse_job
+from skyloom.storage import open_store
+from tests import seaweed
+
+COLOURS = {
+    "columns": {"g": "lcf_amplitude_g", "r": "lcf_amplitude_r"},
+    "units": {"lcf_amplitude_g": "mag", "lcf_amplitude_r": "mag"},
+}
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """URL of an empty place on a real server."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in seaweed.server().environment().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{seaweed.BUCKET}/{uuid.uuid4().hex}"
+
+
+def table_of(layer):
+    tables = []
+    for entry in layer.published.files:
+        with layer.store.open(layer.published.journal.data(entry.key)) as file:
+            tables.append(pq.read_table(file))
+    return pa.concat_tables(tables)
+
+
+def test_layers_on_a_bucket_equal_those_on_a_disk_and_feed_the_next_job(
+    shared_tiny_catalog, job_of, bucket, tmp_path
+):
+    features = {}
+    for store in (f"{bucket}/layers", str(tmp_path / "layers")):
+        job = job_of(shared_tiny_catalog, output={"store": store})
+        report = run(job, cluster="in-process", progress=False)
+        assert (report.rows, report.version) == (240, 1)
+        features[store] = open_layer("features", store)
+        again = run(job, cluster="in-process", progress=False)
+        assert (again.up_to_date, again.computed) == (True, 0)
+        colours = job_of(
+            shared_tiny_catalog,
+            model="colors",
+            layer="colours",
+            model_config={"magnitudes": ["g", "r"]},
+            output={"store": store},
+            input={"layers": ["features"], **COLOURS},
+        )
+        assert run(colours, cluster="in-process", progress=False).rows == 240
+        assert [layer.name for layer in list_layers(store)] == ["colours", "features"]
+        assert [row["version"] for row in layer_history("features", store)] == [1]
+    remote, local = features.values()
+    assert remote.published.manifest == local.published.manifest
+    assert table_of(remote).equals(table_of(local))
+    assert open_layer(f"{bucket}/layers/features").path == remote.path
+    assert table_of(open_layer("colours", f"{bucket}/layers")).equals(
+        table_of(open_layer("colours", tmp_path / "layers"))
+    )
+
+
+def test_a_catalog_on_a_bucket_gives_the_rows_of_the_same_on_a_disk(shared_tiny_catalog, job_of, bucket, tmp_path):
+    store = open_store(f"{bucket}/catalog")
+    for path in sorted(Path(shared_tiny_catalog).rglob("*")):
+        if path.is_file():
+            store.put_if_absent(path.relative_to(shared_tiny_catalog).as_posix(), path.read_bytes())
+    run(job_of(store.root, output={"store": f"{bucket}/layers"}), cluster="in-process", progress=False)
+    run(job_of(shared_tiny_catalog), cluster="in-process", progress=False)
+    remote, local = open_layer("features", f"{bucket}/layers"), open_layer("features", tmp_path / "layers")
+    assert table_of(remote).equals(table_of(local))
+    view = open_catalog(store.root).with_layers("features", store=f"{bucket}/layers")
+    assert "lcf_amplitude_g" in [column.name for column in view.columns]
+    with pytest.raises(SpecError, match="SQL runs on local") as caught:
+        view.query("select count(*) from catalog")
+    assert caught.value.kind == ErrorKind.BAD_QUERY
+
+
+def test_sql_over_a_layer_on_a_bucket_says_where_sql_runs(shared_tiny_catalog, job_of, bucket):
+    run(job_of(shared_tiny_catalog, output={"store": bucket}), cluster="in-process", progress=False)
+    view = open_catalog(shared_tiny_catalog).with_layers("features", store=bucket)
+    with pytest.raises(SpecError, match="SQL runs on local layers"):
+        view.query("select count(*) from catalog")
+
+
+def test_lsdb_reads_a_layer_on_a_bucket_by_itself_and_beside_its_catalog(shared_tiny_catalog, job_of, bucket):
+    report = run(job_of(shared_tiny_catalog, output={"store": bucket}), cluster="in-process", progress=False)
+    assert len(open_catalog(report.layer_path).to_lsdb()) == 240
+    frame = open_catalog(shared_tiny_catalog).with_layers("features", store=bucket).to_lsdb(columns=["object_id"])
+    beside = frame[["object_id", "lcf_amplitude_g"]].compute().sort_values("object_id")
+    alone = table_of(open_layer("features", bucket)).sort_by("object_id")
+    assert beside["object_id"].tolist() == alone["object_id"].to_pylist()
+    amplitudes = beside["lcf_amplitude_g"].to_numpy(np.float64, na_value=np.nan)
+    np.testing.assert_array_equal(amplitudes, alone["lcf_amplitude_g"].to_numpy())
+
+
+def test_a_catalog_that_may_not_be_read_says_what_to_check(bucket, monkeypatch):
+    s3fs = pytest.importorskip("s3fs")
+    s3fs.S3FileSystem.clear_instance_cache()  # connections made with the right keys
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(SpecError, match="AWS_ACCESS_KEY_ID") as caught:
+        open_catalog(f"{bucket}/catalog")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert caught.value.kind == ErrorKind.STORE_DENIED
+    assert "wrong" not in caught.value.message
+
+
+def test_an_unknown_layer_on_a_bucket_is_said_with_the_close_names(shared_tiny_catalog, job_of, bucket):
+    run(job_of(shared_tiny_catalog, output={"store": bucket}), cluster="in-process", progress=False)
+    with pytest.raises(NotFoundError, match="did you mean 'features'") as caught:
+        open_layer("featurs", bucket)
+    assert caught.value.kind == ErrorKind.UNKNOWN_LAYER
+
+
+def test_layers_never_go_into_the_catalog_itself(job_of, shared_tiny_catalog, bucket):
+    store = open_store(f"{bucket}/catalog")
+    for path in Path(shared_tiny_catalog).rglob("*"):
+        if path.is_file():
+            store.put_if_absent(path.relative_to(shared_tiny_catalog).as_posix(), path.read_bytes())
+    with pytest.raises(SpecError, match="inside catalog"):
+        run(job_of(store.root, output={"store": f"{store.root}/layers"}), cluster="in-process", progress=False)
+
+
+@pytest.mark.parametrize("section", [{"catalog": "s3://k:canary@b/c"}, {"layers": ["s3://b/l?secret=canary"]}])
+def test_a_job_file_with_a_key_in_it_is_refused(section):
+    values = {"job": "t", "model": "m", "layer": "l", "input": {"catalog": "c", **section}}
+    with pytest.raises(SpecError, match="environment") as caught:
+        parse_job(values, where="test")
+    assert "canary" not in caught.value.message

@@ -1,0 +1,69 @@
+"""A query that takes too much time, memory or room ends at its limits, soon, and says so."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+
+from skyloom.errors import ErrorKind, SpecError
+from skyloom.query import Limits, process
+
+LIMIT = ErrorKind.QUERY_LIMIT
+SMALL = Limits(memory_bytes=300_000_000, wall_s=2.0, max_rows=10_000, threads=2)
+
+BOMBS = {
+    "long string": "select length(repeat('x', 2000000000))",
+    "long string of rows": "select repeat('x', 100000) from range(100000)",
+    "cross join": "select count(*) from range(1000000) a, range(1000000) b where xor(a.range, b.range) % 7 = 1",
+    "cross join of the catalog": "select sum(a.score) from " + ", ".join(f"catalog {x}" for x in "abcdefgh"),
+    "recursive": "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r",
+    "recursive growth": "with recursive r(n) as (select 'x' union all select n || n from r) from r",
+    "huge range": "select count(distinct range) from range(1000000000000)",
+    "huge result": "select * from range(1000000000000)",
+    "huge sort": "select * from range(10000000000) order by random() limit 1",
+    "huge list": "select list(range) from range(10000000000)",
+    "huge array": "select len(range(3000000000))",
+    "huge group": "select range % 1000000007, count(*) from range(10000000000) group by 1",
+    "sleep": "select sleep_ms(60000)",
+    "wide": "select " + ", ".join(f"repeat('x', 10000000) || {i}" for i in range(200)),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_ends_at_a_limit(sky, bomb):
+    before = sky.digest()
+    start = time.monotonic()
+    with pytest.raises(SpecError) as caught:
+        sky.query(BOMBS[bomb], limits=SMALL)
+    assert time.monotonic() - start < SMALL.wall_s + 2.0
+    assert sky.digest() == before
+    error = caught.value
+    # DuckDB refuses some of them by itself.
+    assert error.kind is LIMIT or bomb == "huge array", error
+
+
+def test_a_query_out_of_time_says_how_to_go_on(sky):
+    with pytest.raises(SpecError, match=r"stopped after wall_s=1 s: restrict it with WHERE"):
+        sky.query("select sleep_ms(30000)", limits=Limits(wall_s=1.0))
+
+
+def test_memory_stays_within_the_limit(sky):
+    with pytest.raises(SpecError):
+        sky.query("select repeat('x', 100000) from range(100000) order by 1", limits=SMALL)
+    # The largest child of this test process so far, in KiB; other tests start no larger one on purpose.
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert largest < SMALL.memory_bytes + 150_000_000
+
+
+def test_a_child_whose_parent_died_ends_by_itself():
+    code = "from skyloom.query import sandbox; sandbox.confine(wall_s=-1.8)\nwhile True: pass"
+    start = time.monotonic()
+    out = subprocess.run(
+        [sys.executable, "-P", "-S", "-c", code], env=process._environment(), timeout=20, check=False
+    )
+    assert out.returncode != 0
+    assert time.monotonic() - start < 10
