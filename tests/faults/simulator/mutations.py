@@ -184,24 +184,38 @@ def directories_left_to_their_maker() -> list[Change]:
 @mutation
 def record_before_data() -> list[Change]:
     """The record is written first, from the bytes that are to follow."""
-    real = working.record_committed
+    commit, record = working._commit, working.record_committed
 
-    def commit(journal: Journal, work: Any, task: Any, computed: Any) -> bool:
-        buffer: Any = io.BytesIO()
-        staged = _Kept(journal.store, journal.data(task.key), buffer)
-        won = real_commit(replace(journal, store=staged), work, task, computed)
-        real(replace(journal, store=staged), work, task)
-        return journal.store.put_if_absent(journal.data(task.key), buffer.getvalue()) and won
+    def commit_after_record(journal: Journal, work: Any, task: Any, computed: Any) -> bool:
+        kept = _Kept(journal.store, journal.data(task.key))
+        commit(replace(journal, store=kept), work, task, computed)
+        record(replace(journal, store=kept), work, task)
+        return journal.store.put_if_absent(kept.name, kept.file.getvalue())
 
-    real_commit = working._commit
-    return [(working, "_commit", commit)]
+    return [(working, "_commit", commit_after_record)]
+
+
+@mutation
+def recording_own_bytes() -> list[Change]:
+    """A worker records what it wrote, not what is there after it lost the race."""
+    commit, record = working._commit, working.record_committed
+
+    def commit_and_record(journal: Journal, work: Any, task: Any, computed: Any) -> bool:
+        kept = _Kept(journal.store, journal.data(task.key))
+        commit(replace(journal, store=kept), work, task, computed)
+        won = journal.store.put_if_absent(kept.name, kept.file.getvalue())
+        record(replace(journal, store=kept), work, task)
+        return won
+
+    return [(working, "_commit", commit_and_record)]
 
 
 class _Kept:
     """A store that keeps one file in memory: for mutations that use bytes not yet committed."""
 
-    def __init__(self, real: Any, name: str, buffer: Any) -> None:
-        self.real, self.name, self.file = real, name, buffer
+    def __init__(self, real: Any, name: str) -> None:
+        self.real, self.name = real, name
+        self.file: Any = io.BytesIO()
         self.location, self.put_if_absent = real.location, real.put_if_absent
 
     def stage(self, _: str) -> _Kept:
@@ -218,26 +232,6 @@ class _Kept:
 
     def read(self, name: str) -> bytes:
         return self.file.getvalue() if name == self.name else self.real.read(name)
-
-
-@mutation
-def recording_own_bytes() -> list[Change]:
-    """A worker records what it wrote, not what is there after it lost the race."""
-    real_commit, real_record = working._commit, working.record_committed
-    own: dict[int, bytes] = {}
-
-    def commit(journal: Journal, work: Any, task: Any, computed: Any) -> bool:
-        buffer: Any = io.BytesIO()
-        real_commit(
-            replace(journal, store=_Kept(journal.store, journal.data(task.key), buffer)), work, task, computed
-        )
-        own[id(task)] = buffer.getvalue()
-        won: bool = real_commit(journal, work, task, computed)
-        kept: Any = _Kept(journal.store, journal.data(task.key), io.BytesIO(own.pop(id(task), buffer.getvalue())))
-        real_record(replace(journal, store=kept), work, task)
-        return won
-
-    return [(working, "_commit", commit)]
 
 
 @mutation

@@ -1,8 +1,8 @@
 """A seeded scheduler: ordinary code, interleaved at its system calls.
 
 The actors are greenlets, because the code under test consists of ordinary functions that
-cannot yield. Threads that pass a lock would do the same eighty times slower (24 against
-0.3 microseconds a call).
+cannot yield. Threads that pass a lock give the same schedules, but a switch took 24
+microseconds instead of 0.3, and a whole schedule two to three times as long.
 """
 
 from __future__ import annotations
