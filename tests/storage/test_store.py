@@ -158,3 +158,40 @@ def test_a_store_that_does_not_exist_yet_is_refused_by_scheme(tmp_path):
     assert open_store(f"file://{tmp_path}").root == str(tmp_path)
     with pytest.raises(SpecError, match="ftp://"):
         open_store("ftp://somewhere/layers")
+
+
+class Syncing(Files):
+    """Notes which directories were synced."""
+
+    def __init__(self):
+        self.synced = []
+
+    def sync_directory(self, path):
+        self.synced.append(path)
+        super().sync_directory(path)
+
+
+def test_directories_are_made_durable_also_by_who_finds_them(tmp_path):
+    # Who made them may have died before it synced their names; then files in them would vanish with them.
+    root = tmp_path / "layers"
+    LocalStore(root).make_directories(["a/b", "a/c"])
+    files = Syncing()
+    LocalStore(root, files).make_directories(["a/b", "a/c"])
+    assert {tmp_path, root, root / "a"} <= set(files.synced)
+
+
+@pytest.mark.parametrize(("code", "obstacle"), [(errno.EACCES, False), (errno.EINVAL, False), (errno.EIO, True)])
+def test_a_closed_directory_above_the_store_is_no_obstacle(tmp_path, code, obstacle):
+    class Above(Files):
+        def sync_directory(self, path):
+            if path == tmp_path.parent:
+                raise OSError(code, os.strerror(code))
+            super().sync_directory(path)
+
+    store = LocalStore(tmp_path, Above())
+    if obstacle:
+        with pytest.raises(TransientError):
+            store.make_directories(["a"])
+    else:
+        store.make_directories(["a"])
+        assert (tmp_path / "a").is_dir()

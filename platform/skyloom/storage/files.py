@@ -119,11 +119,5 @@ class Files:
         path.rmdir()
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory and its parents, and make their names durable."""
-        missing = []
-        while not path.is_dir():
-            missing.append(path)
-            path = path.parent
-        for folder in reversed(missing):
-            folder.mkdir(exist_ok=True)
-            self.sync_directory(folder.parent)
+        """Make one directory; one that is there is no error."""
+        path.mkdir(exist_ok=True)

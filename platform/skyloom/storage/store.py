@@ -11,6 +11,7 @@ On object stores (`skyloom.storage.objects`) the same contract stands on a condi
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ __all__ = ["LocalStore", "Log", "Staged", "Store", "open_store"]
 
 TEMPORARY = ".tmp-"
 """Names that start so are garbage by definition: their owner's link fails and it retries."""
+
+CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+"""Errors that mean a directory cannot be synced, and none of us can have made it."""
 
 
 class Staged(Protocol):
@@ -166,8 +170,15 @@ class LocalStore:
             return staged.commit()
 
     def settle(self, name: str) -> None:
-        """Fsync the directory of `name`."""
-        self.files.sync_directory(self.path(name).parent)
+        """Fsync the directory of `name`.
+
+        Raises
+        ------
+        TransientError
+            If the file system failed, so that the name may not be durable.
+        """
+        with translated(self.location(name)):
+            self.files.sync_directory(self.path(name).parent)
 
     def exists(self, name: str) -> bool:
         """Return whether `name` is there."""
@@ -224,10 +235,37 @@ class LocalStore:
         return [name for name in self.files.names(folder) if not name.startswith(TEMPORARY)]
 
     def make_directories(self, names: Iterable[str]) -> None:
-        """Make directories with their parents, durably."""
+        """Make directories with their parents, durably.
+
+        Parents are synced also where nothing was missing: who made a directory may be dead,
+        and its name not yet durable.
+
+        Raises
+        ------
+        StoreFullError
+            If the disk or the quota is full.
+        TransientError
+            If the file system failed.
+        """
+        folders = [self.path(name) for name in sorted({part for name in names for part in _lineage(name)})]
         with translated(self.root):
-            for name in sorted(set(names)):
-                self.files.make_directory(self.path(name))
+            self._make_root(Path(self.root))
+            for folder in folders:
+                self.files.make_directory(folder)
+            for parent in dict.fromkeys(folder.parent for folder in folders):
+                self.files.sync_directory(parent)
+
+    def _make_root(self, root: Path) -> None:
+        for folder in reversed((root, *root.parents[:-1])):
+            missing = not self.files.exists(folder)
+            if missing:
+                self.files.make_directory(folder)
+            try:
+                self.files.sync_directory(folder.parent)
+            except OSError as error:
+                # Above the store are directories of others: closed to us, or on automounts that cannot sync.
+                if missing or error.errno not in CLOSED:
+                    raise
 
     def probe(self) -> None:
         """Check that the file system can do what the protocol stands on.
@@ -254,6 +292,12 @@ class LocalStore:
                 f"({outcome[2].decode(errors='replace')}); choose a store on a local disk or NFS"
             )
             raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, root=self.root)
+
+
+def _lineage(name: str) -> Iterator[str]:
+    """Yield the names of a directory and of all above it."""
+    parts = name.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
 class LocalStaged:

@@ -1,0 +1,174 @@
+"""What the simulation puts in the place of clocks, chance and threads; nothing of the protocol.
+
+The engine's code runs as it is, with three substitutes: `uuid4` counts, the threads of
+`seal` take turns, and what is a pure function of its arguments (Parquet bytes of a table,
+footers of bytes, digests of rows, paths) is computed by the real function once and remembered.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+
+from skyloom.engine import partition_file
+from skyloom.engine.seal import FileEntry
+from skyloom.storage import LocalStore
+
+__all__ = ["Change", "patched", "restart_names", "simulated"]
+
+Change = tuple[Any, str, Any]
+"""An object, the name of an attribute of it, and what to put there."""
+
+
+def module(name: str) -> Any:
+    """Return a module by its full name; some share it with a function of their package."""
+    return import_module(f"skyloom.{name}")
+
+
+@contextmanager
+def patched(changes: Iterable[Change]) -> Iterator[None]:
+    """Apply `changes` for a while."""
+    applied: list[Change] = []
+    try:
+        for target, name, value in changes:
+            applied.append((target, name, getattr(target, name)))
+            setattr(target, name, value)
+        yield
+    finally:
+        for target, name, value in reversed(applied):
+            setattr(target, name, value)
+
+
+class _Counted:
+    """Names that no two attempts share, the same in every replay."""
+
+    count = 0
+
+    @classmethod
+    def uuid4(cls) -> uuid.UUID:
+        cls.count += 1
+        return uuid.UUID(int=cls.count)
+
+
+def restart_names() -> None:
+    """Begin a schedule with the same names as every other."""
+    _Counted.count = 0
+
+
+class _InTurn:
+    """A thread pool whose threads take turns: what they only read may be read in any order."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def __enter__(self) -> _InTurn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
+        return map(function, values)
+
+
+def _remembering_write() -> Callable[..., None]:
+    real, known = partition_file.write, {}
+
+    def write(file: Any, table: pa.Table, footer: Mapping[str, str]) -> None:
+        key = tuple(footer.values())
+        if key not in known:
+            sink: Any = io.BytesIO()
+            real(sink, table, footer)
+            known[key] = sink.getvalue()
+        file.write(known[key])
+
+    return write
+
+
+def _remembering_inspect() -> Callable[..., Any]:
+    real, known = partition_file.inspect, {}
+
+    def inspect(data: bytes, *, where: str) -> Any:
+        if data not in known:
+            known[data] = real(data, where=where)
+        return known[data]
+
+    return inspect
+
+
+def _remembering_path(real: Callable[..., Path]) -> Callable[..., Path]:
+    known: dict[tuple[str, str], Path] = {}
+
+    def path(store: LocalStore, name: str) -> Path:
+        key = (store.root, name)
+        if key not in known:
+            known[key] = real(store, name)
+        return known[key]
+
+    return path
+
+
+def _remembering_files(real: Callable[..., bytes]) -> Callable[..., bytes]:
+    known: dict[Any, bytes] = {}
+    names = FileEntry.__slots__
+
+    def files(records: Any) -> bytes:
+        key = tuple(getattr(record, name) for record in records for name in names)
+        if key not in known:
+            known[key] = real(records)
+        return known[key]
+
+    return files
+
+
+def _remembering_read_table(real: Callable[..., pa.Table]) -> Callable[..., pa.Table]:
+    known: dict[bytes, pa.Table] = {}
+
+    def read_table(reader: pa.BufferReader) -> pa.Table:
+        data = reader.read()
+        if data not in known:
+            known[data] = real(pa.BufferReader(data))
+        return known[data]
+
+    return read_table
+
+
+def _remembering_digest(real: Callable[..., str]) -> Callable[..., str]:
+    # Holds the tables too: an id is that of one table only while it lives.
+    known: dict[tuple[int, tuple[str, ...]], tuple[pa.Table, str]] = {}
+
+    def rows_digest(table: pa.Table, columns: Iterable[str]) -> str:
+        key = (id(table), tuple(columns))
+        if key not in known:
+            known[key] = (table, real(table, columns))
+        return known[key][1]
+
+    return rows_digest
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """Make the engine a function of its seed alone, and cheap."""
+    seal, publish, worker = module("engine.seal"), module("engine.publish"), module("engine.worker")
+    with patched(
+        [
+            (module("storage.store"), "uuid", _Counted),
+            (worker, "uuid", _Counted),
+            (LocalStore, "path", _remembering_path(LocalStore.path)),
+            (worker, "rows_digest", _remembering_digest(worker.rows_digest)),
+            (seal, "ThreadPoolExecutor", _InTurn),
+            (seal, "_files", _remembering_files(seal._files)),
+            (publish, "pq", SimpleNamespace(read_table=_remembering_read_table(publish.pq.read_table))),
+            (partition_file, "write", _remembering_write()),
+            (partition_file, "inspect", _remembering_inspect()),
+        ]
+    ):
+        yield
