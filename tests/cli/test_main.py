@@ -45,8 +45,8 @@ VERBS = list(verbs())
 
 
 def test_the_commands_of_the_design_are_there():
-    wanted = """demo; run; query; layer list; layer history; layer verify; layer repair; layer expire; layer collect;
-    layer abort; cluster certs; catalog import; catalog describe; catalog check;
+    wanted = """demo; run; query; layer list; layer history; layer verify; layer repair; layer expire;
+    layer collect; layer abort; cluster certs; catalog import; catalog describe; catalog check;
     catalog list; model list; model describe; model check; model train; model evaluate"""
     assert {" ".join(words) for words in VERBS} == {verb.strip() for verb in wanted.split(";")}
 
