@@ -7,13 +7,14 @@ once. So the same engine scores catalogs today and cuts out, trains or simulates
 
 from skyloom.engine.dispatch import Executor, InProcessExecutor, Outcome, dispatch
 from skyloom.engine.journal import Journal
+from skyloom.engine.limits import Limits
 from skyloom.engine.plan import Plan, Task, Work, pending
+from skyloom.engine.processor import Computed, Fault, Piece, Processor, Rows, Splittable
 from skyloom.engine.publish import Published, history, publish, published
 from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digest
 from skyloom.engine.run import RunSummary, run_plan
 from skyloom.engine.seal import Manifest, seal
-from skyloom.engine.worker import Computed, Fault, Processor
 
 __all__ = [
     "Computed",
@@ -21,13 +22,17 @@ __all__ = [
     "Fault",
     "InProcessExecutor",
     "Journal",
+    "Limits",
     "Manifest",
     "Outcome",
+    "Piece",
     "Plan",
     "Processor",
     "Published",
     "Record",
+    "Rows",
     "RunSummary",
+    "Splittable",
     "Task",
     "Work",
     "dispatch",
