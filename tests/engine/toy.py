@@ -41,7 +41,7 @@ def number(task: Task) -> int:
 
 
 class Toy:
-    """Settings: `journal` (a directory where executions are noted), `wait_s`, and what to do at which partition."""
+    """Settings: `journal` (a directory where executions are noted), `wait_s`, and misdeeds by partition."""
 
     def __init__(self, settings) -> None:
         self.settings = settings
@@ -93,7 +93,8 @@ def executions(folder: Path) -> list[str]:
 def poisoned(n_tasks: int, poison: dict[int, str], *, rows: int = ROWS, limits: Limits | None = None, **settings):
     """A plan over `n_tasks` partitions of `rows` rows, of which those in `poison` do what it says.
 
-    Settings: `row_s` (CPU seconds per row), `left_out` (ids of rows that are null without being computed).
+    Settings: `row_s` (CPU seconds per row), `slow` (the same for some rows), `unreadable`, and `left_out`
+    (ids of rows that are null without being computed).
     """
     return Plan(
         layer="toy",
@@ -119,6 +120,8 @@ class Poisoned:
         return Computed(piece.table, rows.row_keys, piece.faults, rows.flag_column)
 
     def split(self, task: Task) -> PoisonedRows:
+        if self.settings.get("unreadable"):
+            raise MemoryError
         return PoisonedRows(self.settings, number(task) * self.settings["rows"], task.rows)
 
 
@@ -145,7 +148,7 @@ class PoisonedRows:
         return Piece(_rows(ids, values, flags), faults)
 
     def _value(self, i: int) -> float:
-        end = time.thread_time() + self.settings.get("row_s", 0)
+        end = time.thread_time() + self.settings.get("slow", {}).get(str(i), self.settings.get("row_s", 0))
         while time.thread_time() < end:
             pass
         poison(self.settings["poison"].get(str(i)))

@@ -150,6 +150,10 @@ class _Dispatch:
             self.running += 1
 
     def ended(self, group: Group, result: list[Outcome] | BaseException) -> Iterator[Outcome]:
+        if isinstance(result, TransientError):
+            # A worker left with the result: what was done is recorded, and nobody is suspected.
+            self.waiting.appendleft(group)
+            return
         if isinstance(result, BaseException):
             again, given_up = self.suspects.after_death(group, result)
             logger.warning("a worker died of one of %s: %s", [task.key for task in group.tasks], result)

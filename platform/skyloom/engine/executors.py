@@ -31,7 +31,11 @@ class Executor(Protocol):
         ...
 
     def next_done(self, timeout_s: float) -> tuple[Group, list[Outcome] | BaseException] | None:
-        """Wait for a group; what it returned, or why its worker returned nothing. None if it takes longer."""
+        """Wait for a group; None if that takes longer.
+
+        With the group come its outcomes, a `TransientError` if they were lost on their way,
+        or another error if its worker died of it.
+        """
         ...
 
     def running_s(self) -> Mapping[Group, float]:

@@ -21,8 +21,8 @@ from skyloom.errors import ErrorKind, PartitionError
 
 __all__ = ["LANES", "run_guarded"]
 
-LANES = 2
-"""Hosts per worker: while one waits for a row that hangs, the other computes."""
+LANES = 3
+"""Hosts per worker: while one waits for a row that hangs, the others compute."""
 ATTEMPTS = 2
 """How often a task may lose its host, which has to read it and to write its output."""
 SILENCE = 10.0

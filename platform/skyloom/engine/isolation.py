@@ -22,13 +22,14 @@ from skyloom.errors import ErrorKind, PartitionError
 
 __all__ = ["IsolatedProcessor", "Pace", "isolated"]
 
-FIRST_ROWS = 8
 TARGET_S = 0.05
 """Time of a piece: some forks, and little enough to lose."""
 FAN = 32
 """Pieces that a failed piece is cut into."""
 SLACK_S, PATIENCE = 0.1, 3.0
 """A piece is late after this, plus so many times what it should take: a mistake costs work, nothing else."""
+PROBE = 0.1
+"""Fraction of the shortest deadline for a row that is only to show the pace."""
 VERDICT_S = 0.4
 """A row alone gets this much more before it is blamed."""
 
@@ -44,7 +45,12 @@ class Pace:
 
     def rows(self) -> int:
         """Return the rows of the next piece."""
-        return FIRST_ROWS if self._row_s is None else max(1, int(TARGET_S / max(self._row_s, 1e-9)))
+        return 1 if self._row_s is None else max(1, int(TARGET_S / self._row_s))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any piece succeeded yet."""
+        return self._row_s is not None
 
     def limit_s(self, rows: int, *, fresh: bool) -> float:
         """Return the time for a piece; longer in a `fresh` child, which has yet to warm up."""
@@ -60,7 +66,7 @@ class Pace:
         else:
             self._slowest_s = max(0.98 * self._slowest_s, cost_s)
         if self._row_s is None or not (fresh or cut):
-            self._row_s = cost_s / rows
+            self._row_s = max(cost_s, 1e-6) / rows
 
 
 class IsolatedProcessor:
@@ -133,7 +139,18 @@ class _Search:
         if self.child is not None:
             self.child.close()
 
+    def probe(self) -> None:
+        """Compute some row, to learn the pace: if the first of all hung, it would cost a deadline."""
+        n = self.task.rows
+        for row in dict.fromkeys((n // 2, n // 3, n // 5, n - 1)):
+            if self.pace.is_known:
+                break
+            self.once(row, row + 1, cut=False, limit_s=self.limits.deadline_s * PROBE)
+        self.lost = 0
+
     def pieces(self) -> Iterator[Piece]:
+        if self.task.rows and not self.pace.is_known:
+            self.probe()
         todo = deque([(0, self.task.rows, False)] if self.task.rows else [])
         while todo:
             start, stop, cut = todo.popleft()
@@ -159,11 +176,11 @@ class _Search:
             return self.once(start, stop, cut=cut)
         return found
 
-    def once(self, start: int, stop: int, *, cut: bool) -> Attempt:
+    def once(self, start: int, stop: int, *, cut: bool, limit_s: float | None = None) -> Attempt:
         if self.child is None or not self.child.alive:
             self.child = Child(self.rows, self.limits.memory_bytes)
         fresh = self.child.fresh
-        limit_s = self.pace.limit_s(stop - start, fresh=fresh)
+        limit_s = limit_s or self.pace.limit_s(stop - start, fresh=fresh)
         found = self.child.compute(start, stop, limit_s=limit_s, beat=self.beat)
         if found.piece is not None:
             self.pace.learn(stop - start, found.cost_s, fresh=fresh, cut=cut)

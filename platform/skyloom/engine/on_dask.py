@@ -130,10 +130,11 @@ class DaskExecutor:
                 return sent.group, sent.future.result(timeout=GATHER_S)
             if sent.future.status == "error":
                 return sent.group, _death(sent.future.exception())
-            raise _lost(str(sent.future.status))
-        except TimeoutError as error:
-            # Its worker died before the result was fetched, and Dask does the group again unasked.
-            return sent.group, error
+            self._check_alive()
+            return sent.group, _lost(str(sent.future.status))
+        except TimeoutError:
+            # Its worker went before the result was fetched, and Dask does the group again unasked.
+            return sent.group, _lost("result")
         finally:
             sent.future.release()
 

@@ -25,8 +25,8 @@ DEATHS = 3
 """How often a task may lose its worker before it is given up in this run."""
 GUARD_AFTER = 2
 """Workers that a run may lose to its tasks before all further ones are guarded from the start."""
-GUARDED_TASKS = 4
-"""Tasks of a guarded group: few, for how long one takes is not known."""
+GUARDED_TASKS = 8
+"""Tasks of a guarded group: some, so that one that waits for a hung row does not keep its worker idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,16 @@ class Suspects:
         """Return what to do again, guarded, and what is given up, of a group whose worker died."""
         self.lost_workers += 1
         self.guard = self.guard or self.lost_workers >= GUARD_AFTER
-        again, given_up = [], []
-        for task in group.tasks:
-            # A death among others, or before the task was guarded, says nothing of a task.
-            self._deaths[task.key] += group.guarded and len(group.tasks) == 1
-            if self._deaths[task.key] < DEATHS:
-                again.append(Group((task,), guarded=True))
-                continue
-            msg = f"partition {task.key}, computed alone in a process of its own, ended {DEATHS} workers: {error}"
-            given_up.append(
-                Outcome.of_error(task, PartitionError(msg, kind=ErrorKind.BAD_PARTITION, key=task.key))
-            )
-        return again, given_up
+        if len(group.tasks) > 1:
+            # A death among others says nothing of a task; a guarded group has lost its worker to no row.
+            size = 1 if group.guarded else GUARDED_TASKS
+            return _cut(group, size), []
+        task = group.tasks[0]
+        self._deaths[task.key] += group.guarded
+        if self._deaths[task.key] < DEATHS:
+            return _cut(group, 1), []
+        msg = f"partition {task.key}, computed alone in a process of its own, ended {DEATHS} workers: {error}"
+        return [], [Outcome.of_error(task, PartitionError(msg, kind=ErrorKind.BAD_PARTITION, key=task.key))]
 
     def again(self, task: Task, outcome: Outcome, *, guarded: bool) -> Group | None:
         """Return how a failed task is done again; None if it has failed for good."""
@@ -103,7 +101,8 @@ class Suspects:
 
     def guarded(self, group: Group) -> Iterable[Group]:
         """Return `group` as small guarded ones, if new groups are guarded."""
-        if not self.guard or group.guarded:
-            return [group]
-        tasks = group.tasks
-        return [Group(tasks[i : i + GUARDED_TASKS], guarded=True) for i in range(0, len(tasks), GUARDED_TASKS)]
+        return [group] if group.guarded or not self.guard else _cut(group, GUARDED_TASKS)
+
+
+def _cut(group: Group, size: int) -> list[Group]:
+    return [Group(group.tasks[i : i + size], guarded=True) for i in range(0, len(group.tasks), size)]
