@@ -31,8 +31,8 @@ __all__ = ["DaskExecutor"]
 
 NO_WORKERS_S = 600.0
 """How long a cluster may be without any worker."""
-GATHER_S = 30.0
-"""How long the outcomes of a group, a kilobyte each, may take to come."""
+GATHER_S = 5.0
+"""How long outcomes, a kilobyte each, may take to come from a worker, which may be hung in its next group."""
 
 
 BEATS = "skyloom-beats"
