@@ -71,6 +71,7 @@ class ErrorKind(StrEnum):
     ALREADY_EXISTS = "already-exists"
     PUBLISH_CONFLICT = "publish-conflict"
     SNAPSHOT_CHANGED = "snapshot-changed"
+    INTERRUPTED = "interrupted"
     SEALED = "sealed"
     ABORTED = "aborted"
     EXPIRED = "expired"

@@ -9,13 +9,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
+from skyloom.storage.files import Files
 from tests.faults.simulator.campaign import REGRESSIONS, hunt, run_seeds, survives_every_crash
 from tests.faults.simulator.files import SimulatedFiles
 from tests.faults.simulator.mutations import MUTATIONS
 from tests.faults.simulator.simulation import simulate
 from tests.faults.simulator.substitutes import simulated
-
-from skyloom.storage.files import Files
 
 SEEDS = 1_000
 BUDGET = 10_000

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,7 @@ def _local(spec: ClusterSpec) -> Iterator[Client]:
             silence_logs=logging.CRITICAL,
         )
     with cluster, Client(cluster, set_as_default=False) as client:
+        client.register_plugin(_ignoring_interrupts())
         yield client
 
 
@@ -140,6 +142,20 @@ def _explained() -> Iterator[None]:
             "`if __name__ == '__main__':`, since each worker imports the script; or use cluster='in-process'"
         )
         raise SpecError(msg, kind=ErrorKind.CLUSTER_LOST) from error
+
+
+def _ignoring_interrupts() -> Any:
+    """Return a plugin: Ctrl-C in a terminal reaches every process of it, and is meant for the driver."""
+    from distributed import WorkerPlugin
+
+    class _IgnoreInterrupts(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+        name = "skyloom-ignore-interrupts"
+
+        def setup(self, worker: Any) -> None:
+            with suppress(ValueError):  # not in the main thread, so no signal comes here
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return _IgnoreInterrupts()
 
 
 def _free(address: str) -> str:

@@ -11,7 +11,9 @@ from skyloom.engine.dispatch import Executor, InProcessExecutor, Outcome, dispat
 from skyloom.engine.expire import expire, plan_expiry
 from skyloom.engine.journal import Journal
 from skyloom.engine.lease import holders
+from skyloom.engine.limits import Limits
 from skyloom.engine.plan import Plan, Task, Work, pending
+from skyloom.engine.processor import Computed, Fault, Piece, Processor, Rows, Splittable
 from skyloom.engine.publish import Published, history, publish, published
 from skyloom.engine.records import Record
 from skyloom.engine.repair import repair
@@ -20,7 +22,6 @@ from skyloom.engine.rows import rows_digest
 from skyloom.engine.run import RunSummary, run_plan
 from skyloom.engine.seal import Manifest, seal
 from skyloom.engine.verify import verify
-from skyloom.engine.worker import Computed, Fault, Processor
 
 __all__ = [
     "Computed",
@@ -28,13 +29,17 @@ __all__ = [
     "Fault",
     "InProcessExecutor",
     "Journal",
+    "Limits",
     "Manifest",
     "Outcome",
+    "Piece",
     "Plan",
     "Processor",
     "Published",
     "Record",
+    "Rows",
     "RunSummary",
+    "Splittable",
     "Task",
     "Work",
     "abort",

@@ -8,90 +8,36 @@ about a task decides nothing: records do.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
 
+from skyloom.engine.executors import Executor, InProcessExecutor
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task, Work
-from skyloom.engine.worker import register, run_group
+from skyloom.engine.stopping import Stop
+from skyloom.engine.suspects import Group, Rates, Suspects
 from skyloom.errors import (
     ConflictError,
     ErrorKind,
-    PartitionError,
     SkyloomError,
     SpecError,
     StoreFullError,
+    TransientError,
 )
 
-__all__ = ["Executor", "InProcessExecutor", "Outcome", "dispatch", "grouped"]
+__all__ = ["Executor", "InProcessExecutor", "Outcome", "describe_failures", "dispatch", "grouped"]
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 3
-"""How often a task that fails for a reason of the moment is tried in one run."""
-DEATHS = 2
-"""How often a task may take its worker with it before it is given up in this run."""
 WINDOW = 2
 """Groups per worker that are with the scheduler: one running, one waiting."""
 GROUP_BYTES = 64 << 20
 GROUP_TASKS = 64
-
-
-class Executor(Protocol):
-    """Where groups of tasks run."""
-
-    @property
-    def slots(self) -> int:
-        """Groups that run at once."""
-        ...
-
-    def prepare(self, work: Work) -> None:
-        """Tell every worker, present and future, how the tasks are done."""
-        ...
-
-    def submit(self, work_id: str, tasks: Sequence[Task]) -> None:
-        """Start a group."""
-        ...
-
-    def next_done(self) -> tuple[Sequence[Task], list[Outcome] | BaseException]:
-        """Wait for a group; what it returned, or why its worker returned nothing."""
-        ...
-
-
-class InProcessExecutor:
-    """Run groups in this process, one after the other: the cheapest start there is."""
-
-    slots = 1
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[str, Sequence[Task]]] = deque()
-
-    def prepare(self, work: Work) -> None:
-        """Tell this process how the tasks are done."""
-        register(work.work_id, work.to_json())
-
-    def submit(self, work_id: str, tasks: Sequence[Task]) -> None:
-        """Queue a group."""
-        self._waiting.append((work_id, tasks))
-
-    def next_done(self) -> tuple[Sequence[Task], list[Outcome] | BaseException]:
-        """Run the group that has waited longest."""
-        work_id, tasks = self._waiting.popleft()
-        return tasks, run_group(work_id, tasks)
-
-
-@dataclass
-class _Trouble:
-    """What has gone wrong with tasks so far, by key."""
-
-    attempts: dict[str, int] = field(default_factory=dict)
-    deaths: dict[str, int] = field(default_factory=dict)
-
-    def count(self, counts: dict[str, int], key: str) -> int:
-        counts[key] = counts.get(key, 0) + 1
-        return counts[key]
+TICK_S = 1.0
+"""How often deadlines are looked at."""
+NOTHING_ENDS_S = 1800.0
+"""A run in which no group ends for so long, and longer than any deadline, has lost its workers."""
 
 
 def grouped(tasks: Sequence[Task], slots: int, *, group_tasks: int | None = None) -> Iterator[tuple[Task, ...]]:
@@ -104,13 +50,16 @@ def grouped(tasks: Sequence[Task], slots: int, *, group_tasks: int | None = None
         Groups that run at once.
     group_tasks : int, optional
         Tasks per group; by default as many as 64 MiB of input hold, at most 64, and few
-        enough that every slot gets at least four groups.
+        enough that every slot gets at least four groups. Then the first group of each slot
+        is one task: it tells the pace, and costs little if the model kills its process.
     """
     most = group_tasks or max(1, min(GROUP_TASKS, len(tasks) // (4 * slots)))
+    alone = 0 if group_tasks else slots
     group: list[Task] = []
     size = 0
-    for task in tasks:
-        if group and (len(group) >= most or (group_tasks is None and size + task.size_bytes > GROUP_BYTES)):
+    for i, task in enumerate(tasks):
+        full = len(group) >= most or (group_tasks is None and size + task.size_bytes > GROUP_BYTES)
+        if group and (full or i <= alone):
             yield tuple(group)
             group, size = [], 0
         group.append(task)
@@ -120,7 +69,12 @@ def grouped(tasks: Sequence[Task], slots: int, *, group_tasks: int | None = None
 
 
 def dispatch(
-    work: Work, tasks: Sequence[Task], executor: Executor, *, group_tasks: int | None = None
+    work: Work,
+    tasks: Sequence[Task],
+    executor: Executor,
+    *,
+    group_tasks: int | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[Outcome]:
     """Run `tasks` and yield what became of each, in the order in which they end.
 
@@ -132,6 +86,8 @@ def dispatch(
     executor : Executor
     group_tasks : int, optional
         See `grouped`.
+    stop : Stop, optional
+        When it is requested, what runs is finished and nothing else is started.
 
     Yields
     ------
@@ -140,65 +96,129 @@ def dispatch(
 
     Raises
     ------
-    StoreFullError, ConflictError, SpecError
+    StoreFullError
+        If the store is full; what ran beside was finished first.
+    ConflictError, SpecError
         If a task failed for a reason that all others share (`Outcome.fatal`).
     TransientError
-        If the cluster is lost. Committed partitions stay committed in every case.
+        If the cluster is lost, or `stop` was requested. Committed partitions stay committed
+        in every case.
     """
     executor.prepare(work)
-    waiting: deque[tuple[Task, ...]] = deque(grouped(tasks, executor.slots, group_tasks=group_tasks))
-    trouble = _Trouble()
-    running = 0
-    while waiting or running:
-        while waiting and running < WINDOW * executor.slots:
-            executor.submit(work.work_id, waiting.popleft())
-            running += 1
-        group, result = executor.next_done()
-        running -= 1
+    waiting = (Group(group) for group in grouped(tasks, executor.slots, group_tasks=group_tasks))
+    yield from _Dispatch(work, waiting, executor, stop or Stop()).outcomes()
+
+
+class _Dispatch:
+    def __init__(self, work: Work, waiting: Iterator[Group], executor: Executor, stop: Stop) -> None:
+        self.work_id = work.work_id
+        self.executor = executor
+        self.stop = stop
+        self.waiting = deque(waiting)
+        self.running = 0
+        self.rates = Rates(work.limits.deadline_s)
+        self.suspects = Suspects(work.limits)
+        self.full: Outcome | None = None
+        self.last_end = time.monotonic()
+        self.longest_s = 0.0
+
+    def outcomes(self) -> Iterator[Outcome]:
+        while self.running or (self.waiting and not self.draining):
+            self.submit()
+            done = self.executor.next_done(TICK_S)
+            if done is None:
+                self.watch()
+                continue
+            self.running -= 1
+            self.last_end = time.monotonic()
+            yield from self.ended(*done)
+        if self.full is not None:
+            raise _fatal(self.full)
+        if self.waiting:
+            raise self.interrupted()
+
+    @property
+    def draining(self) -> bool:
+        return self.stop.requested or self.full is not None
+
+    def submit(self) -> None:
+        slots = self.executor.slots if self.waiting else 0
+        while self.waiting and self.running < WINDOW * slots and not self.draining:
+            first, *rest = self.suspects.guarded(self.waiting.popleft())
+            self.waiting.extendleft(reversed(rest))
+            self.executor.submit(self.work_id, first)
+            self.running += 1
+
+    def ended(self, group: Group, result: list[Outcome] | BaseException) -> Iterator[Outcome]:
+        if isinstance(result, TransientError):
+            # A worker left with the result: what was done is recorded, and nobody is suspected.
+            self.waiting.appendleft(group)
+            return
         if isinstance(result, BaseException):
-            yield from _after_death(group, result, waiting, trouble)
-            continue
-        by_key = {task.key: task for task in group}
+            again, given_up = self.suspects.after_death(group, result)
+            logger.warning("a worker died of one of %s: %s", [task.key for task in group.tasks], result)
+            self.waiting.extendleft(reversed(again))
+            yield from given_up
+            return
+        by_key = {task.key: task for task in group.tasks}
         for outcome in result:
-            if outcome.fatal:
-                raise _fatal(outcome)
-            if outcome.retry and trouble.count(trouble.attempts, outcome.key) < ATTEMPTS:
-                logger.warning("partition %s is tried again after: %s", outcome.key, outcome.message)
-                waiting.append((by_key[outcome.key],))
-            else:
-                yield outcome
+            yield from self.one(by_key[outcome.key], outcome, guarded=group.guarded)
 
+    def one(self, task: Task, outcome: Outcome, *, guarded: bool) -> Iterator[Outcome]:
+        if outcome.kind == ErrorKind.STORE_FULL:
+            self.full = outcome
+            self.waiting.append(Group((task,), guarded))
+            return
+        if outcome.fatal:
+            raise _fatal(outcome)
+        again = self.suspects.again(task, outcome, guarded=guarded) if outcome.status == "failed" else None
+        if again is None:
+            self.rates.add(outcome)
+            yield outcome
+            return
+        logger.warning("partition %s is tried again after: %s", outcome.key, outcome.message)
+        self.waiting.append(again)
 
-def _after_death(
-    group: Sequence[Task], error: BaseException, waiting: deque[tuple[Task, ...]], trouble: _Trouble
-) -> Iterable[Outcome]:
-    """Decide about a group whose worker died: apart first, given up when it dies alone."""
-    if len(group) > 1:
-        waiting.extendleft((task,) for task in reversed(group))
-        return
-    task = group[0]
-    deaths = trouble.count(trouble.deaths, task.key)
-    if deaths < DEATHS:
-        waiting.append((task,))
-        return
-    msg = f"partition {task.key} ended {deaths} workers, the last time with: {error}"
-    yield Outcome.of_error(task, PartitionError(msg, kind=ErrorKind.BAD_PARTITION, key=task.key))
+    def watch(self) -> None:
+        """Kill workers whose group is overdue. Guarded groups end by themselves."""
+        for group, running_s in self.executor.running_s().items():
+            deadline_s = self.rates.deadline_s(group.tasks)
+            self.longest_s = max(self.longest_s, deadline_s)
+            if not group.guarded and running_s > deadline_s:
+                logger.warning("%s is overdue after %.0f s", group.tasks[0].key, running_s)
+                self.executor.kill(group)
+        silent_s = time.monotonic() - self.last_end
+        if silent_s > max(NOTHING_ENDS_S, 2 * self.longest_s):
+            msg = (
+                f"no partition ended for {silent_s / 60:.0f} minutes with {self.running} groups at the workers: "
+                "they are paused or unreachable (see the Dask dashboard; a full scratch disk or too little memory "
+                "pauses workers). Committed partitions are safe, run the same command again"
+            )
+            raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST)
+
+    def interrupted(self) -> TransientError:
+        left = sum(len(group.tasks) for group in self.waiting)
+        msg = f"stopped as asked with {left} partitions left; the others are committed, the same command goes on"
+        return TransientError(msg, kind=ErrorKind.INTERRUPTED, left=left)
 
 
 def _fatal(outcome: Outcome) -> SkyloomError:
     """Return the error of an outcome that every other task would share."""
     kind = ErrorKind(outcome.kind)
-    classes: dict[ErrorKind, type[SkyloomError]] = {
-        ErrorKind.STORE_FULL: StoreFullError,
-        ErrorKind.SNAPSHOT_CHANGED: ConflictError,
-    }
+    if kind == ErrorKind.STORE_FULL:
+        msg = (
+            f"paused at partition {outcome.key}: {outcome.message}. Committed partitions are safe; "
+            "make room, then the same command goes on"
+        )
+        return StoreFullError(msg, kind=kind, key=outcome.key)
     msg = f"stopped at partition {outcome.key}: {outcome.message}"
-    return classes.get(kind, SpecError)(msg, kind=kind, key=outcome.key)
+    found = ConflictError if kind == ErrorKind.SNAPSHOT_CHANGED else SpecError
+    return found(msg, kind=kind, key=outcome.key)
 
 
 def describe_failures(failures: Sequence[Outcome], shown: int = 5) -> str:
     """Return the first failures as lines of text."""
-    lines: list[Any] = [f"  {failure.key}: {failure.message}" for failure in failures[:shown]]
+    lines = [f"  {failure.key}: {failure.message}" for failure in failures[:shown]]
     if len(failures) > shown:
         lines.append(f"  and {len(failures) - shown} more")
     return "\n".join(lines)

@@ -6,14 +6,21 @@ worker, also to those that come later, and each process loads its model once.
 
 from __future__ import annotations
 
+import os
+import queue
+import signal
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distributed import KilledWorker, WorkerPlugin, as_completed
+from distributed import KilledWorker, WorkerPlugin, get_worker
 
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task, Work
+from skyloom.engine.suspects import Group
 from skyloom.engine.worker import register, run_group
 from skyloom.errors import ErrorKind, TransientError
 
@@ -21,6 +28,20 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 __all__ = ["DaskExecutor"]
+
+NO_WORKERS_S = 600.0
+"""How long a cluster may be without any worker."""
+GATHER_S = 5.0
+"""How long outcomes, a kilobyte each, may take to come from a worker, which may be hung in its next group."""
+
+
+BEATS = "skyloom-beats"
+"""Topic of Dask events: the key of a group, each time that one of its tasks has ended."""
+
+
+def _run_group(work_id: str, tasks: tuple[Task, ...], guarded: bool, key: str) -> list[Outcome]:
+    worker = get_worker()
+    return run_group(work_id, tasks, guarded=guarded, beat=lambda: worker.log_event(BEATS, key))
 
 
 class _Describe(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
@@ -33,7 +54,15 @@ class _Describe(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
 
     def setup(self, worker: Any) -> None:
         """Run on every worker when it starts, or when the plugin is registered."""
-        register(self.work_id, self.description)
+        register(self.work_id, self.description, worker.memory_manager.memory_limit)
+
+
+@dataclass
+class _Sent:
+    group: Group
+    future: Future
+    seen: float | None = None
+    """When it was first found with a worker, or last heard of."""
 
 
 class DaskExecutor:
@@ -47,8 +76,9 @@ class DaskExecutor:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._groups: dict[str, Sequence[Task]] = {}
-        self._completed = as_completed([], loop=client.loop, with_results=False, raise_errors=False)
+        self._sent: dict[str, _Sent] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._had_workers = time.monotonic()
 
     @property
     def slots(self) -> int:
@@ -57,46 +87,100 @@ class DaskExecutor:
         Raises
         ------
         TransientError
-            If the scheduler is gone.
+            If the scheduler is gone, or there has been no worker for ten minutes.
         """
         self._check_alive()
         threads: dict[str, int] = self._client.nthreads()
+        if threads:
+            self._had_workers = time.monotonic()
         return max(1, sum(threads.values()))
 
     def prepare(self, work: Work) -> None:
         """Tell every worker, present and future, how the tasks are done."""
         self._client.register_plugin(_Describe(work.work_id, work.to_json()))
+        self._client.subscribe_topic(BEATS, self._heard)
 
-    def submit(self, work_id: str, tasks: Sequence[Task]) -> None:
+    def submit(self, work_id: str, group: Group) -> None:
         """Send a group; its key is new, so that no result of an earlier attempt is taken for it."""
         self._check_alive()
         key = f"skyloom-{uuid.uuid4().hex}"
-        self._groups[key] = tasks
-        future = self._client.submit(run_group, work_id, tasks, key=key, pure=False, retries=0)
-        self._completed.add(future)
+        future = self._client.submit(
+            _run_group, work_id, group.tasks, group.guarded, key, key=key, pure=False, retries=0
+        )
+        self._sent[key] = _Sent(group, future)
+        future.add_done_callback(lambda ended: self._ended.put(ended.key))
 
-    def next_done(self) -> tuple[Sequence[Task], list[Outcome] | BaseException]:
-        """Wait for any group.
+    def next_done(self, timeout_s: float) -> tuple[Group, list[Outcome] | BaseException] | None:
+        """Wait for any group; None if there is none after `timeout_s`.
 
         Raises
         ------
         TransientError
-            If the scheduler is gone.
+            If the scheduler is gone, there has been no worker for ten minutes, or workers
+            cannot run groups at all.
         """
-        future: Future = next(self._completed)
-        tasks = self._groups.pop(future.key)
         try:
-            if future.status == "finished":
-                return tasks, future.result()
-            if future.status == "error":
-                return tasks, _death(future.exception())
-            raise _lost(str(future.status))
+            key = self._ended.get(timeout=timeout_s)
+        except queue.Empty:
+            _ = self.slots
+            return None
+        sent = self._sent.pop(key)
+        try:
+            if sent.future.status == "finished":
+                return sent.group, sent.future.result(timeout=GATHER_S)
+            if sent.future.status == "error":
+                return sent.group, _death(sent.future.exception())
+            self._check_alive()
+            return sent.group, _lost(str(sent.future.status))
+        except TimeoutError:
+            # Its worker went before the result was fetched, and Dask does the group again unasked.
+            return sent.group, _lost("result")
         finally:
-            future.release()
+            sent.future.release()
+
+    def running_s(self) -> Mapping[Group, float]:
+        """Return for how long each group has been at its present task, as far as it was asked for."""
+        now = time.monotonic()
+        with_workers = {key for keys in self._client.processing().values() for key in keys}
+        for key, sent in list(self._sent.items()):
+            if key not in with_workers:
+                sent.seen = None
+            elif sent.seen is None:
+                sent.seen = now
+        return {sent.group: now - sent.seen for sent in self._sent.values() if sent.seen is not None}
+
+    def _heard(self, event: tuple[float, str]) -> None:
+        """Note that a group has ended one of its tasks; called by the client's event loop."""
+        sent = self._sent.get(event[1])
+        if sent is not None:
+            sent.seen = time.monotonic()
+
+    def kill(self, group: Group) -> None:
+        """Kill the process of the worker that has a group, from its nanny: it may hold its GIL for ever."""
+        keys = {key for key, sent in self._sent.items() if sent.group is group}
+        for address, processing in self._client.processing().items():
+            if keys.intersection(processing):
+                try:
+                    self._client.run(_kill_worker, workers=[address], nanny=True)
+                except (OSError, ValueError):  # no nanny: whoever started the worker has to replace it
+                    with suppress(OSError):
+                        self._client.restart_workers([address], raise_for_error=False)
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
             raise _lost(str(self._client.status))
+        lonely_s = time.monotonic() - self._had_workers
+        if lonely_s > NO_WORKERS_S:
+            msg = (
+                f"the cluster has had no worker for {lonely_s / 60:.0f} minutes; committed partitions are safe: "
+                "start workers, then run the same command again"
+            )
+            raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST)
+
+
+def _kill_worker(dask_worker: Any) -> None:
+    """Kill the worker process of a nanny, which starts another one."""
+    os.kill(dask_worker.process.pid, signal.SIGKILL)
 
 
 def _lost(status: str) -> TransientError:

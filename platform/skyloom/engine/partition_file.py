@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,9 +64,9 @@ class Inspected:
     footer: Mapping[str, str]
 
     @property
-    def faults(self) -> Sequence[Sequence[str]]:
-        """Rows in quarantine: row, cause, message of each."""
-        faults: list[list[str]] = json.loads(self.footer.get("quarantine", "[]"))
+    def faults(self) -> Sequence[Sequence[Any]]:
+        """Rows in quarantine: row, cause, message and input digest of each."""
+        faults: list[list[Any]] = json.loads(self.footer.get("quarantine", "[]"))
         return faults
 
 

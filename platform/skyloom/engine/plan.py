@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
 import pyarrow as pa
 
+from skyloom.engine.limits import Limits
 from skyloom.engine.records import Record
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.storage import canonical_json, check_name, sha256_bytes
@@ -51,6 +52,7 @@ class Work:
     footer: Mapping[str, str] = field(default_factory=dict)
     """What every data file says of its origin; the same for all of a job."""
     fail_on_bad_row: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def work_id(self) -> str:
@@ -62,6 +64,7 @@ class Work:
         values = {name: getattr(self, name) for name in self.__slots__}
         values["schema"] = base64.b64encode(self.schema.serialize().to_pybytes()).decode()
         values["settings"], values["footer"] = dict(self.settings), dict(self.footer)
+        values["limits"] = asdict(self.limits)
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -70,6 +73,7 @@ class Work:
         values = json.loads(text)
         values["schema"] = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(values["schema"])))
         values["row_keys"] = tuple(values["row_keys"])
+        values["limits"] = Limits(**values["limits"])
         return cls(**values)
 
 
@@ -94,6 +98,7 @@ class Plan:
     settings: Mapping[str, Any]
     footer: Mapping[str, str] = field(default_factory=dict)
     fail_on_bad_row: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         check_name(self.layer, what="layer")
@@ -128,6 +133,7 @@ class Plan:
             schema=self.schema,
             footer=self.footer,
             fail_on_bad_row=self.fail_on_bad_row,
+            limits=self.limits,
         )
 
 

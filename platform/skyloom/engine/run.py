@@ -17,6 +17,7 @@ from skyloom.engine.lease import held, holders
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Plan, pending
 from skyloom.engine.records import Record
+from skyloom.engine.stopping import stopping
 from skyloom.errors import ErrorKind, TransientError
 from skyloom.storage import Store
 
@@ -77,7 +78,8 @@ def run_plan(
     Raises
     ------
     TransientError
-        If partitions failed or the run was cut short: run the same command again.
+        If partitions failed, or the run was cut short by Ctrl-C (once: what runs is finished
+        first), a full store or a lost cluster: run the same command again.
     ConflictError
         If the job id stands for other work in this store, or the job was aborted.
     """
@@ -105,8 +107,8 @@ def run_plan(
         )
         failures = []
         if todo:
-            with executor() as workers:
-                for outcome in dispatch(plan.work(store.root), todo, workers, group_tasks=group_tasks):
+            with stopping() as stop, executor() as workers:
+                for outcome in dispatch(plan.work(store.root), todo, workers, group_tasks=group_tasks, stop=stop):
                     counts[outcome.status] += 1
                     seconds.update(outcome.seconds)
                     tell(_event(outcome))

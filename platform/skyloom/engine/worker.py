@@ -11,69 +11,38 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyloom.engine import partition_file
+from skyloom.engine.guarded import run_guarded
 from skyloom.engine.journal import Journal
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task, Work
+from skyloom.engine.processor import Computed, Processor
 from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digest
 from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError
 from skyloom.storage import Store, open_store
 from skyloom.storage.files import failpoint
 
-__all__ = ["Computed", "Fault", "Processor", "register", "run_group"]
+__all__ = ["attempt", "register", "run_group", "run_task"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A row in quarantine."""
-
-    row: int
-    """Position in the partition."""
-    cause: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """The output of one task: every row of the input, in its order."""
-
-    table: pa.Table
-    row_keys: str
-    """`rows_digest` over the row keys of the *input*."""
-    faults: Sequence[Fault] = ()
-    flag_column: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Where the time went, such as ``{"read": 0.1, "model": 2.0}``."""
-
-
-class Processor(Protocol):
-    """Does the tasks of one plan; loaded once per worker process."""
-
-    def process(self, task: Task) -> Computed:
-        """Compute the output of `task`."""
-        ...
-
-
-_WORKS: dict[str, str] = {}
+_WORKS: dict[str, tuple[str, int | None]] = {}
 _LOADED: dict[str, tuple[Work, Processor]] = {}
 
 
-def register(work_id: str, description: str) -> None:
+def register(work_id: str, description: str, memory_bytes: int | None = None) -> None:
     """Tell this process of a work, so that tasks need to carry only its id."""
-    _WORKS[work_id] = description
+    _WORKS[work_id] = (description, memory_bytes)
 
 
 def _load(work_id: str) -> tuple[Work, Processor]:
     if work_id not in _LOADED:
-        work = Work.from_json(_WORKS[work_id])
+        work = Work.from_json(_WORKS[work_id][0])
         module, _, name = work.entry.partition(":")
         processor = getattr(importlib.import_module(module), name)(work.settings)
         # One model at a time: the next job's replaces the last one's.
@@ -82,18 +51,42 @@ def _load(work_id: str) -> tuple[Work, Processor]:
     return _LOADED[work_id]
 
 
-def run_group(work_id: str, tasks: Sequence[Task]) -> list[Outcome]:
-    """Do some tasks one after the other; an error of one is returned, not raised."""
+def run_group(
+    work_id: str, tasks: Sequence[Task], *, guarded: bool = False, beat: Callable[[], None] = lambda: None
+) -> list[Outcome]:
+    """Do some tasks; an error of one is returned, not raised.
+
+    Parameters
+    ----------
+    guarded : bool
+        Whether to compute in child processes, which rows may kill.
+    beat : callable
+        Called after each task that is not guarded: the next one's deadline starts then.
+    """
+    if guarded:
+        description, memory_bytes = _WORKS[work_id]
+        deadline_s = Work.from_json(description).limits.deadline_s
+        return run_guarded(work_id, description, tasks, memory_bytes=memory_bytes, deadline_s=deadline_s)
     outcomes = []
     for task in tasks:
         started = time.perf_counter()
         try:
             work, processor = _load(work_id)
-            outcome = run_task(work, processor, open_store(work.store), task)
         except Exception as error:  # the end of a task: whatever it was, the driver decides
             outcome = Outcome.of_error(task, error)
+        else:
+            outcome = attempt(work, processor, open_store(work.store), task)
         outcomes.append(outcome.timed(wall_s=time.perf_counter() - started, process=os.getpid()))
+        beat()
     return outcomes
+
+
+def attempt(work: Work, processor: Processor, store: Store, task: Task) -> Outcome:
+    """Do one task; an error is returned, not raised."""
+    try:
+        return run_task(work, processor, store, task)
+    except Exception as error:  # the end of a task: whatever it was, the driver decides
+        return Outcome.of_error(task, error)
 
 
 def run_task(work: Work, processor: Processor, store: Store, task: Task) -> Outcome:
@@ -191,7 +184,7 @@ def _commit(journal: Journal, work: Work, task: Task, computed: Computed) -> boo
         "row_keys": computed.row_keys,
         "columns": rows_digest(table, table.column_names),
         "flagged": str(flagged),
-        "quarantine": json.dumps([[fault.row, fault.cause, fault.message] for fault in computed.faults]),
+        "quarantine": json.dumps([[f.row, f.cause, f.message, f.input_digest] for f in computed.faults]),
     }
     with journal.store.stage(journal.data(task.key)) as staged:
         partition_file.write(staged.file, table, footer)

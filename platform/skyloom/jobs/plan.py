@@ -15,7 +15,7 @@ import pyarrow as pa
 import skyloom
 from skyloom.catalog import Catalog, Partition, open_catalog
 from skyloom.columns import Column, schema_of
-from skyloom.engine import Plan, Task, history
+from skyloom.engine import Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
@@ -119,6 +119,11 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
         settings=settings_of(job, catalog, layers, sources, repeated),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
+        limits=Limits(
+            max_bad_fraction=job.run.max_bad_fraction,
+            memory_bytes=job.run.task_memory_bytes,
+            deadline_s=job.run.task_deadline_s,
+        ),
     )
     check_memory(plan, job.run.task_memory_bytes)
     versions = history(opened, job.layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyloom.catalog.partition import Partition, read_partition
-from skyloom.engine import Computed, Fault, Task, rows_digest
+from skyloom.columns import schema_of
+from skyloom.engine import Computed, Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import load_model
-from skyloom.runtime.scoring import flag_column, score
+from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
+from skyloom.runtime.scoring import RowFault, flag_column, layer_columns, score
 from skyloom.storage import open_store
 
-__all__ = ["Scoring", "model_rows"]
+__all__ = ["Scoring", "ScoringRows", "model_rows"]
+
+logger = logging.getLogger(__name__)
 
 
 class Scoring:
@@ -32,32 +37,50 @@ class Scoring:
         self.settings = settings
         self.model = load_model(settings["model"], settings["weights"], settings["model_settings"])
         self.estimator = self.model.build()
+        self.batch_rows: int = settings["batch_rows"]
         self.flag = flag_column(self.model.system, settings["layer"]).name
 
     def process(self, task: Task) -> Computed:
         """Score every row of one partition."""
         started = time.perf_counter()
-        table = self._read(task)
-        rows = model_rows(table, self.settings["sources"], self.model.reads)
+        rows = self.split(task)
         read = time.perf_counter()
-        scored, faults = score(
-            self.model.system,
-            self.estimator,
-            self.model.config,
-            rows,
-            layer=self.settings["layer"],
-            batch_rows=self.settings["batch_rows"],
-        )
-        done = time.perf_counter()
-        repeated = [(name, _plain(table.column(name))) for name in self.settings["repeated"]]
-        columns = [*repeated, *zip(scored.schema.names, scored.columns, strict=True)]
+        piece = rows.compute(0, task.rows)
         return Computed(
-            table=pa.table(dict(columns)),
-            row_keys=rows_digest(pa.table(dict(repeated)), self.settings["row_keys"]),
-            faults=[Fault(fault.row, fault.cause, fault.message) for fault in faults],
-            flag_column=self.flag,
-            seconds={"read_s": read - started, "model_s": done - read},
+            table=piece.table,
+            row_keys=rows.row_keys,
+            faults=piece.faults,
+            flag_column=rows.flag_column,
+            seconds={"read_s": read - started, "model_s": time.perf_counter() - read},
         )
+
+    def split(self, task: Task) -> ScoringRows:
+        """Read the rows of one partition."""
+        return ScoringRows(self, self._read(task))
+
+    def score(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[RowFault]]:
+        """Score rows; where memory runs out, in smaller batches, from then on.
+
+        Raises
+        ------
+        MemoryError
+            If it runs out with a batch of one row.
+        """
+        while True:
+            try:
+                return score(
+                    self.model.system,
+                    self.estimator,
+                    self.model.config,
+                    rows,
+                    layer=self.settings["layer"],
+                    batch_rows=self.batch_rows,
+                )
+            except MemoryError:
+                if self.batch_rows == 1:
+                    raise
+                self.batch_rows = min(self.batch_rows, max(2, rows.num_rows)) // 2
+                logger.warning("out of memory: batches have %d rows from now on", self.batch_rows)
 
     def _read(self, task: Task) -> pa.Table:
         """Read the columns of the catalog, and zip those of layers to them by position."""
@@ -83,6 +106,50 @@ class Scoring:
         for name in columns:
             table = table.append_column(f"{layer}\0{name}", found.column(name))
         return table
+
+
+class ScoringRows:
+    """The rows of one partition, read; see `skyloom.engine.Rows`."""
+
+    def __init__(self, scoring: Scoring, table: pa.Table) -> None:
+        settings = scoring.settings
+        self._scoring = scoring
+        self._rows = model_rows(table, settings["sources"], scoring.model.reads)
+        self._repeated = pa.table({name: _plain(table.column(name)) for name in settings["repeated"]})
+        self.row_keys = rows_digest(self._repeated, settings["row_keys"])
+        self.flag_column = scoring.flag
+
+    def compute(self, start: int, stop: int) -> Piece:
+        """Score rows `start` to `stop`."""
+        scored, faults = self._scoring.score(self._rows.slice(start, stop - start))
+        found = [Fault(start + f.row, f.cause, f.message, self.input_digest(start + f.row)) for f in faults]
+        return Piece(self._beside(start, scored), found)
+
+    def quarantined(self, row: int, cause: str) -> pa.Table:
+        """Return one row of nulls, with the flag that stands for `cause`."""
+        model = self._scoring.model
+        schema = schema_of(layer_columns(model.system, model.config, layer=self._scoring.settings["layer"]))
+        flag = pa.array([_flag(cause).mask], pa.uint32())
+        nulls = [pa.nulls(1, field.type) for field in schema if field.name != self.flag_column]
+        return self._beside(row, pa.RecordBatch.from_arrays([*nulls, flag], schema=schema))
+
+    def input_digest(self, row: int) -> str:
+        """Return a digest of what the model reads of one row."""
+        one = pa.Table.from_batches([self._rows.slice(row, 1)])
+        return rows_digest(one, one.column_names)
+
+    def _beside(self, start: int, scored: pa.RecordBatch) -> pa.Table:
+        """Return scored rows beside the columns that repeat the catalog's."""
+        repeated = self._repeated.slice(start, scored.num_rows)
+        names = [*repeated.column_names, *scored.schema.names]
+        return pa.table(dict(zip(names, [*repeated.columns, *scored.columns], strict=True)))
+
+
+def _flag(cause: str) -> Flag:
+    """Return the flag that stands for a cause, spelt as in `skyloom.engine.Fault`."""
+    if cause.startswith(("signal ", "exit ")):
+        return KILLED_WORKER
+    return {"timeout": TIMEOUT, "memory": OUT_OF_MEMORY}.get(cause, MODEL_ERROR)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -53,7 +53,16 @@ class RunSpec(_Section):
         default=4_000_000_000, ge=1, description="refuse partitions that are projected to need more"
     )
     max_bad_fraction: float = Field(
-        default=0.01, ge=0, le=1, description="end with exit code 3 if more rows than this are in quarantine"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="end with exit code 3 if more rows than this are in quarantine, and give up a partition in "
+        "which more rows than this (and more than 10) kill, hang or exhaust a process",
+    )
+    task_deadline_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="shortest time after which a partition counts as hung; longer where the pace asks for it",
     )
     partitions_per_task: int | None = Field(
         default=None, ge=1, description="partitions that a worker gets at once; measured out by default"

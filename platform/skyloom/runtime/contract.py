@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from skyloom.columns import Column
 
 __all__ = [
+    "KILLED_WORKER",
     "MODEL_ERROR",
     "NON_FINITE_OUTPUT",
+    "OUT_OF_MEMORY",
     "PLATFORM_FLAGS",
+    "TIMEOUT",
     "Flag",
     "Inputs",
     "System",
@@ -48,7 +51,10 @@ class Flag:
 
 MODEL_ERROR = Flag(24, "MODEL_ERROR", "the model raised on this row alone; see the quarantine")
 NON_FINITE_OUTPUT = Flag(25, "NON_FINITE_OUTPUT", "an output was NaN or infinite, and is null", nulls=False)
-PLATFORM_FLAGS = (MODEL_ERROR, NON_FINITE_OUTPUT)
+KILLED_WORKER = Flag(26, "KILLED_WORKER", "the row killed the process that computed it; see the quarantine")
+TIMEOUT = Flag(27, "TIMEOUT", "the row, computed alone, did not end; see the quarantine")
+OUT_OF_MEMORY = Flag(28, "OUT_OF_MEMORY", "the row, computed alone, needed more memory than a worker has")
+PLATFORM_FLAGS = (MODEL_ERROR, NON_FINITE_OUTPUT, KILLED_WORKER, TIMEOUT, OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from random import Random
 from typing import Any
 
 import pyarrow as pa
-from tests.faults.simulator.files import ROOT, SimulatedFiles
-from tests.faults.simulator.invariants import Told, Violation
-from tests.faults.simulator.schedule import Actor, Scheduler
 
 from skyloom.engine import Computed, Fault, Journal, Plan, Task, pending, rows_digest
 from skyloom.errors import ErrorKind, NotFoundError, SkyloomError, TransientError
 from skyloom.storage import LocalStore, sha256_bytes
 from skyloom.storage.store import TEMPORARY
+from tests.faults.simulator.files import ROOT, SimulatedFiles
+from tests.faults.simulator.invariants import Told, Violation
+from tests.faults.simulator.schedule import Actor, Scheduler
 
 __all__ = ["World", "collect", "drive", "make_plan", "read_layer", "work"]
 

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, product
 from random import Random
 
+from skyloom.engine import Journal
 from tests.faults.simulator.actors import LAYER, Wavering, World, make_plan, work
 from tests.faults.simulator.invariants import check
 from tests.faults.simulator.schedule import Actor
 from tests.faults.simulator.substitutes import restart_names
-
-from skyloom.engine import Journal
 
 __all__ = ["explore"]
 

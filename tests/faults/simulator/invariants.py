@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.faults.simulator.files import ROOT, SimulatedFiles
-
 from skyloom.engine import Plan, Record, partition_file
 from skyloom.engine.publish import Reference
 from skyloom.errors import DataError
 from skyloom.storage import sha256_bytes
+from tests.faults.simulator.files import ROOT, SimulatedFiles
 
 __all__ = ["Told", "Violation", "check", "check_finished"]
 

@@ -11,13 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from tests.faults.simulator import actors
-from tests.faults.simulator.substitutes import Change, module
-
 from skyloom.engine import Journal, pending
 from skyloom.engine.publish import Reference, history
 from skyloom.storage import LocalStore, canonical_json, sha256_bytes
 from skyloom.storage.store import LocalStaged, translated
+from tests.faults.simulator import actors
+from tests.faults.simulator.substitutes import Change, module
 
 __all__ = ["MUTATIONS", "mutation"]
 
