@@ -61,12 +61,14 @@ from skyloom.query import Limits, TableFiles, query
 file = {sky.base.files[0]!r}
 base = TableFiles((file,), ({sky.base.rows[0]},), pq.read_schema(file))
 try:
-    query("select repeat('x', 100000) from range(100000) order by 1", base=base, id_column="object_id", limits={SMALL})
+    bomb = "select repeat('x', 100000) from range(100000) order by 1"
+    query(bomb, base=base, id_column="object_id", limits={SMALL})
 except SpecError as error:
     print(error.kind, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    out = subprocess.run([sys.executable, "-c", code], env=environment, timeout=60, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=True)
     kind, largest = out.stdout.split()
     assert kind == "query-limit"
     assert int(largest) < SMALL.memory_bytes + 150_000_000
