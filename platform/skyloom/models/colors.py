@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.runtime.contract import Flag, Inputs, Weights
+from skyloom.runtime.contract import Flag, Inputs, Weights, refuse_weights
 
 NAME = "colors"
 TITLE = "Colours and their errors from catalog magnitudes"
@@ -88,9 +88,7 @@ def build(config: Config, weights: Weights | None = None) -> Config:
     SpecError
         If `weights` are given.
     """
-    if weights is not None:
-        msg = f"{NAME} learns nothing and takes no weights; leave `weights` out"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=NAME)
+    refuse_weights(NAME, weights)
     return config
 
 

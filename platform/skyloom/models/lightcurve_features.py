@@ -24,7 +24,7 @@ from skyloom.columns import ANY_UNIT, Column
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.features import lightcurve, transient
 from skyloom.features.lightcurve import Feature
-from skyloom.runtime.contract import Flag, Inputs, Weights
+from skyloom.runtime.contract import Flag, Inputs, Weights, refuse_weights
 from skyloom.timeseries.cleaning import by_band
 from skyloom.timeseries.lightcurves import LightCurveFlag, LightCurves
 
@@ -121,9 +121,7 @@ def build(config: Config, weights: Weights | None = None) -> Config:
     SpecError
         If `weights` are given.
     """
-    if weights is not None:
-        msg = f"{NAME} learns nothing and takes no weights; leave `weights` out"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=NAME)
+    refuse_weights(NAME, weights)
     return config
 
 

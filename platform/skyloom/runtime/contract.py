@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skyloom.columns import Column
+from skyloom.errors import ErrorKind, SpecError
 
 __all__ = [
     "KILLED_WORKER",
@@ -28,6 +29,7 @@ __all__ = [
     "Inputs",
     "System",
     "Weights",
+    "refuse_weights",
 ]
 
 
@@ -113,3 +115,16 @@ class System(Protocol):
     def predict(self, estimator: Any, arrays: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
         """Turn arrays of M scorable rows into one array of shape (M,) per column of `writes`."""
         ...
+
+
+def refuse_weights(name: str, weights: Weights | None) -> None:
+    """Refuse weights for a system that learns nothing.
+
+    Raises
+    ------
+    SpecError
+        If `weights` are given.
+    """
+    if weights is not None:
+        msg = f"{name} learns nothing and takes no weights; leave `weights` out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
