@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -161,17 +162,26 @@ class DaskExecutor:
             sent.seen = time.monotonic()
 
     def kill(self, group: Group) -> None:
-        """Kill the process of the worker that has a group, from its nanny: it may hold its GIL for ever."""
+        """Kill the process of the worker that has a group, from its nanny: it may hold its GIL for ever.
+
+        Does not wait: a nanny on a machine that stands still never answers, and then it is the
+        scheduler that gives the worker up. The group gets its time once more before it is asked again.
+        """
         keys = {key for key, sent in self._sent.items() if sent.group is group}
         with _reached():
             at_work = self._client.processing()
+        for key in keys:
+            self._sent[key].seen = time.monotonic()
         for address, processing in at_work.items():
             if keys.intersection(processing):
-                try:
-                    self._client.run(_kill_worker, workers=[address], nanny=True)
-                except (OSError, ValueError):  # no nanny: whoever started the worker has to replace it
-                    with suppress(OSError):
-                        self._client.restart_workers([address], raise_for_error=False)
+                threading.Thread(target=self._kill, args=(address,), name="skyloom-kill", daemon=True).start()
+
+    def _kill(self, address: str) -> None:
+        try:
+            self._client.run(_kill_worker, workers=[address], nanny=True)
+        except Exception:  # no nanny: whoever started the worker has to replace it
+            with suppress(Exception):  # the end of a thread: the run, and so the client, may be over
+                self._client.restart_workers([address], raise_for_error=False)
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
