@@ -5,6 +5,8 @@
 #   make test       install with the developers' tools, then run the tests (minutes)
 #   make lint       ruff, mypy, import-linter
 #   make test-slow  the tests that take longer than a coffee
+#   make faults     inject every fault that a run is said to survive, one line each (minutes)
+#   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
 #   make weights    train the models that are shipped again, from their scripts
 #   make bench      the benchmarks, timed
 #   make clean      remove .venv, demo-output and all caches
@@ -16,6 +18,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?=
+FAULTS_FLAGS ?=
+SOAK_FLAGS ?= --minutes 30 --seed 1
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -30,7 +34,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow lint weights bench clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -68,6 +72,14 @@ test: $(tools)
 test-slow: $(tools)
 	@echo "==> pytest, the slow tests"
 	@$(bin)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+faults: $(tools)
+	@echo "==> The fault matrix"
+	@PYTHONPATH=platform $(bin)/python -m tests.faults.matrix $(FAULTS_FLAGS)
+
+soak: $(tools)
+	@echo "==> Soak, $(SOAK_FLAGS)"
+	@PYTHONPATH=platform $(bin)/python -m tests.faults.soak $(SOAK_FLAGS)
 
 lint: $(tools)
 	@echo "==> ruff check"

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import threading
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,15 +92,17 @@ class DaskExecutor:
             If the scheduler is gone, or there has been no worker for ten minutes.
         """
         self._check_alive()
-        threads: dict[str, int] = self._client.nthreads()
+        with _reached():
+            threads: dict[str, int] = self._client.nthreads()
         if threads:
             self._had_workers = time.monotonic()
         return max(1, sum(threads.values()))
 
     def prepare(self, work: Work) -> None:
         """Tell every worker, present and future, how the tasks are done."""
-        self._client.register_plugin(_Describe(work.work_id, work.to_json()))
-        self._client.subscribe_topic(BEATS, self._heard)
+        with _reached():
+            self._client.register_plugin(_Describe(work.work_id, work.to_json()))
+            self._client.subscribe_topic(BEATS, self._heard)
 
     def submit(self, work_id: str, group: Group) -> None:
         """Send a group; its key is new, so that no result of an earlier attempt is taken for it."""
@@ -132,8 +136,9 @@ class DaskExecutor:
                 return sent.group, _death(sent.future.exception())
             self._check_alive()
             return sent.group, _lost(str(sent.future.status))
-        except TimeoutError:
-            # Its worker went before the result was fetched, and Dask does the group again unasked.
+        except (OSError, CancelledError):
+            # Its worker went before the result was fetched, and Dask does the group again unasked; or
+            # the scheduler went, which the next call finds out.
             return sent.group, _lost("result")
         finally:
             sent.future.release()
@@ -141,7 +146,8 @@ class DaskExecutor:
     def running_s(self) -> Mapping[Group, float]:
         """Return for how long each group has been at its present task, as far as it was asked for."""
         now = time.monotonic()
-        with_workers = {key for keys in self._client.processing().values() for key in keys}
+        with _reached():
+            with_workers = {key for keys in self._client.processing().values() for key in keys}
         for key, sent in list(self._sent.items()):
             if key not in with_workers:
                 sent.seen = None
@@ -156,15 +162,26 @@ class DaskExecutor:
             sent.seen = time.monotonic()
 
     def kill(self, group: Group) -> None:
-        """Kill the process of the worker that has a group, from its nanny: it may hold its GIL for ever."""
+        """Kill the process of the worker that has a group, from its nanny: it may hold its GIL for ever.
+
+        Does not wait: a nanny on a machine that stands still never answers, and then it is the
+        scheduler that gives the worker up. The group gets its time once more before it is asked again.
+        """
         keys = {key for key, sent in self._sent.items() if sent.group is group}
-        for address, processing in self._client.processing().items():
+        with _reached():
+            at_work = self._client.processing()
+        for key in keys:
+            self._sent[key].seen = time.monotonic()
+        for address, processing in at_work.items():
             if keys.intersection(processing):
-                try:
-                    self._client.run(_kill_worker, workers=[address], nanny=True)
-                except (OSError, ValueError):  # no nanny: whoever started the worker has to replace it
-                    with suppress(OSError):
-                        self._client.restart_workers([address], raise_for_error=False)
+                threading.Thread(target=self._kill, args=(address,), name="skyloom-kill", daemon=True).start()
+
+    def _kill(self, address: str) -> None:
+        try:
+            self._client.run(_kill_worker, workers=[address], nanny=True)
+        except Exception:  # no nanny: whoever started the worker has to replace it
+            with suppress(Exception):  # the end of a thread: the run, and so the client, may be over
+                self._client.restart_workers([address], raise_for_error=False)
 
     def _check_alive(self) -> None:
         if self._client.status != "running":
@@ -176,6 +193,15 @@ class DaskExecutor:
                 "start workers, then run the same command again"
             )
             raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST)
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Say that the scheduler is gone if it does not answer: its client may notice only later."""
+    try:
+        yield
+    except (OSError, CancelledError) as error:
+        raise _lost(f"{type(error).__name__}: {error}") from error
 
 
 def _kill_worker(dask_worker: Any) -> None:
