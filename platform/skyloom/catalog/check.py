@@ -83,6 +83,8 @@ class _Looker:
         self.findings: list[Finding] = []
         self.rows = 0
         self.ids: list[pa.Array] = []
+        self.places: list[tuple[str, str]] = []
+        """Key and file of each of `ids`."""
 
     def look(self, order: int, npix: int) -> None:
         key = partition_key(order, npix)
@@ -127,15 +129,26 @@ class _Looker:
         for kind, message in _row_findings(catalog, partition, table):
             self._add(kind, partition.key, where, f"{where}: {message}")
         if self.id_unique:
-            self.ids += table[catalog.id_column].chunks
+            chunks = table[catalog.id_column].chunks
+            self.ids += chunks
+            self.places += [(partition.key, where)] * len(chunks)
 
     def _duplicates(self, ids: pa.ChunkedArray) -> None:
         counts = ids.value_counts()
         twice = counts.filter(pc.greater(counts.field("counts"), 1))
         if len(twice):
-            shown = ", ".join(str(value) for value in twice.field("values").to_pylist()[:5])
+            first = twice.field("values").slice(0, 5)
+            shown = ", ".join(f"{value} ({', '.join(self._keys_of(value))})" for value in first)
             message = f"{len(twice)} ids in {self.catalog.id_column!r} name more than one row, such as {shown}"
-            self._add(ErrorKind.DUPLICATE_ID, "", self.catalog.root, message)
+            key, file = next(place for place, ids in self._placed() if pc.is_in(first[0], ids).as_py())
+            self._add(ErrorKind.DUPLICATE_ID, key, file, message)
+
+    def _placed(self) -> Iterator[tuple[tuple[str, str], pa.Array]]:
+        return zip(self.places, self.ids, strict=True)
+
+    def _keys_of(self, value: pa.Scalar) -> list[str]:
+        """Return the keys of the partitions that have an id, each once."""
+        return list(dict.fromkeys(key for (key, _), ids in self._placed() if pc.is_in(value, ids).as_py()))
 
 
 def _schema_differences(expected: pa.Schema, found: pa.Schema) -> Iterator[str]:

@@ -81,14 +81,20 @@ def _stage_objects(spec: ImportSpec, folder: Path, buckets: int) -> list[list[Pa
         _write_buckets(clean, spec.id_column, folder / f"objects-{n:06d}", staged)
     if refused.count:
         msg = (
-            f"{refused.count} of {rows} rows have no position on the sky (ra in [0, 360), dec in [-90, 90], "
-            f"both finite): {refused}. Correct them, or declare the units; wrap_ra = true accepts ra in [-180, 0)"
+            f"{refused.count} of {rows} rows of {_input(spec)} have no position on the sky (ra in [0, 360), "
+            f"dec in [-90, 90], both finite): {refused}. Correct them, or declare the units; wrap_ra = true accepts ra in [-180, 0)"
         )
         raise DataError(msg, kind=ErrorKind.BAD_POSITION, rows=refused.count)
     if not rows:
-        msg = f"the input of {spec.name!r} has no rows; a catalog needs at least one"
+        msg = f"the input of {spec.name!r}, {_input(spec)}, has no rows; a catalog needs at least one"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, rows=0)
     return staged
+
+
+def _input(spec: ImportSpec) -> str:
+    """Return the files or patterns of the objects, for messages."""
+    files = spec.objects.files
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def _stage_points(spec: ImportSpec, folder: Path, buckets: int, objects: Sequence[Path]) -> list[list[Path]]:
@@ -197,8 +203,8 @@ class _Finisher:
     def _refuse(self) -> None:
         if self.duplicates.count:
             msg = (
-                f"{self.duplicates.count} ids in {self.spec.id_column!r} name more than one row: "
-                f"{self.duplicates}. Make them unique, or import with row_number"
+                f"{self.duplicates.count} ids in {self.spec.id_column!r} of {_input(self.spec)} name more than "
+                f"one row: {self.duplicates}. Make them unique, or import with row_number"
             )
             raise DataError(msg, kind=ErrorKind.DUPLICATE_ID, rows=self.duplicates.count)
         if self.orphans.count and self.spec.sources is not None and self.spec.sources.orphans == "error":

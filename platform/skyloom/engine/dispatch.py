@@ -212,7 +212,7 @@ def _fatal(outcome: Outcome) -> SkyloomError:
         )
         return StoreFullError(msg, kind=kind, key=outcome.key)
     msg = f"stopped at partition {outcome.key}: {outcome.message}"
-    found = ConflictError if kind == ErrorKind.SNAPSHOT_CHANGED else SpecError
+    found = ConflictError if kind in {ErrorKind.SNAPSHOT_CHANGED, ErrorKind.DIGEST_MISMATCH} else SpecError
     return found(msg, kind=kind, key=outcome.key)
 
 

@@ -16,7 +16,7 @@ from skyloom.engine.abort import refuse_aborted
 from skyloom.engine.journal import Journal
 from skyloom.engine.plan import Plan, pending
 from skyloom.engine.records import Record
-from skyloom.errors import ConflictError, DataError, ErrorKind, TransientError
+from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError, TransientError
 from skyloom.storage import canonical_json, sha256_bytes
 
 __all__ = ["FileEntry", "Manifest", "seal", "state"]
@@ -168,10 +168,13 @@ def merged(digests: Iterable[str]) -> str:
 def _verify_files(journal: Journal, records: Sequence[Record]) -> None:
     def verify(record: Record) -> None:
         name = journal.data(record.key)
-        found = sha256_bytes(journal.store.read(name))
-        if found != record.sha256:
+        try:
+            found = f"has digest {sha256_bytes(journal.store.read(name))}"
+        except NotFoundError:
+            found = "is missing"
+        if found != f"has digest {record.sha256}":
             msg = (
-                f"{journal.store.location(name)} has digest {found}, its record says {record.sha256}: it was "
+                f"{journal.store.location(name)} {found}, its record says {record.sha256}: it was "
                 f"changed after its commit. Remove it and {journal.store.location(journal.record(record.key))}, "
                 "then run the same command again"
             )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import skyloom
 from skyloom.columns import Column
-from skyloom.errors import ErrorKind, SpecError, close_matches
+from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
 from skyloom.models.weights import default_variant, load_weights
 from skyloom.runtime.contract import System, Weights
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "check_same", "load_model"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,16 @@ class LoadedModel:
     def digest(self) -> str | None:
         """Digest of the weights."""
         return self.weights.digest if self.weights else None
+
+    @property
+    def code(self) -> str:
+        """Digest of the source that computes."""
+        return code_digest(self.system)
+
+    @property
+    def made_of(self) -> list[str | None]:
+        """Digests of weights and code: what two processes compare before they call a model the same."""
+        return [self.digest, self.code]
 
     @property
     def reads(self) -> tuple[Column, ...]:
@@ -60,6 +73,24 @@ def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any
     return LoadedModel(name, system, config, dict(settings or {}), variant, weights)
 
 
+def check_same(model: LoadedModel, made_of: Sequence[str | None]) -> None:
+    """Refuse a model that is not the one that was planned with, whatever its name is.
+
+    Raises
+    ------
+    ConflictError
+        If weights or code differ: this machine has another version of skyloom, or of the weights.
+    """
+    found = model.made_of
+    if list(made_of) != found:
+        differ = [what for what, a, b in zip(("weights", "code"), made_of, found, strict=True) if a != b]
+        msg = (
+            f"model {model.name} here has other {' and '.join(differ)} than the run was planned with: expected "
+            f"{list(made_of)}, found {found}. Install the same skyloom on every machine, and run again"
+        )
+        raise ConflictError(msg, kind=ErrorKind.DIGEST_MISMATCH, model=model.name)
+
+
 def check_settings(config_type: type[Any], settings: dict[str, Any], model: str) -> Any:
     """Return the model's config made of `settings`.
 
@@ -78,3 +109,15 @@ def check_settings(config_type: type[Any], settings: dict[str, Any], model: str)
     except (TypeError, ValueError) as error:
         msg = f"model {model} refuses its settings: {error}"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=model) from error
+
+
+def code_digest(system: Any) -> str:
+    """Return a digest over the source of a system and of the floors that it stands on."""
+    package = Path(str(skyloom.__file__)).parent
+    files = {Path(inspect.getfile(system))}
+    for floor in ("features", "runtime", "timeseries"):
+        files.update((package / floor).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"

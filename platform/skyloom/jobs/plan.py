@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 
-import skyloom
 from skyloom.catalog import Catalog, Partition, open_catalog
 from skyloom.columns import Column, schema_of
 from skyloom.engine import Limits, Plan, Task, history
@@ -116,7 +113,7 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
         row_keys=row_keys_of(catalog),
         tasks=tuple(_task(partition) for partition in partitions),
         entry="skyloom.jobs.scoring:Scoring",
-        settings=settings_of(job, catalog, layers, sources, repeated),
+        settings=settings_of(job, catalog, layers=layers, model=model, sources=sources, repeated=repeated),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
         limits=Limits(
@@ -231,7 +228,7 @@ def identity_of(
             "weights": model.variant,
             "weights_digest": model.digest,
             "settings": model.settings,
-            "code": code_digest(model.system),
+            "code": model.code,
         },
         "on_bad_row": job.on_bad_row,
         "output": [[f.name, str(f.type), Column.of_field(f).unit] for f in schema],
@@ -242,22 +239,12 @@ def identity_of(
     }
 
 
-def code_digest(system: Any) -> str:
-    """Return a digest over the source of a system and of the floors that it stands on."""
-    package = Path(str(skyloom.__file__)).parent
-    files = {Path(inspect.getfile(system))}
-    for floor in ("features", "runtime", "timeseries"):
-        files.update((package / floor).rglob("*.py"))
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return f"sha256:{digest.hexdigest()}"
-
-
 def settings_of(
     job: JobSpec,
     catalog: Catalog,
+    *,
     layers: Sequence[Layer],
+    model: LoadedModel,
     sources: Sequence[Source],
     repeated: Sequence[str],
 ) -> dict[str, Any]:
@@ -267,6 +254,7 @@ def settings_of(
         "model": job.model,
         "weights": job.weights,
         "model_settings": job.model_settings,
+        "model_made_of": model.made_of,
         "batch_rows": job.run.batch_rows,
         "root": catalog.root,
         "repeated": list(repeated),

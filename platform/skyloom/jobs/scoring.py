@@ -14,7 +14,7 @@ from skyloom.catalog.partition import Partition, read_partition
 from skyloom.columns import schema_of
 from skyloom.engine import Computed, Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
-from skyloom.jobs.models import load_model
+from skyloom.jobs.models import check_same, load_model
 from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
 from skyloom.runtime.scoring import RowFault, flag_column, layer_columns, score
 from skyloom.storage import open_store
@@ -31,11 +31,17 @@ class Scoring:
     ----------
     settings : mapping
         As `skyloom.jobs.plan.settings_of` writes them.
+
+    Raises
+    ------
+    ConflictError
+        If weights or code in this process are not those that the run was planned with.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
         self.model = load_model(settings["model"], settings["weights"], settings["model_settings"])
+        check_same(self.model, settings["model_made_of"])
         self.estimator = self.model.build()
         self.batch_rows: int = settings["batch_rows"]
         self.flag = flag_column(self.model.system, settings["layer"]).name

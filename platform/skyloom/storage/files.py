@@ -98,10 +98,10 @@ class Files:
         return path.read_bytes()
 
     def names(self, path: Path) -> list[str]:
-        """Return the names in a directory, sorted; none if it does not exist."""
+        """Return the names in a directory, sorted; none if it does not exist, or is a file."""
         try:
             return sorted(entry.name for entry in path.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def walk(self, path: Path) -> Iterable[Path]:

@@ -277,7 +277,7 @@ class LocalStore:
         StoreFullError
             If it has no room.
         """
-        name = f".probe-{uuid.uuid4().hex}"
+        name = f"{TEMPORARY}probe-{uuid.uuid4().hex}"
         try:
             outcome = (self.put_if_absent(name, b"1"), self.put_if_absent(name, b"2"), self.read(name))
         except StoreFullError:
