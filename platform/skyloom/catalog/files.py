@@ -7,8 +7,9 @@ planned on, and parsing it gives rows and schema without a second request.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,11 @@ from skyloom.errors import DataError, ErrorKind
 __all__ = ["Footer", "join", "local_path", "open_source", "parquet_errors", "read_footer"]
 
 _TAIL_BYTES = 64 * 1024
+"""Read at first of a remote file: most footers are whole in it, and a request costs more than it."""
+_LOCAL_TAIL_BYTES = 8 * 1024
+"""Read at first of a local one, where reading once more costs less than bytes that nobody needs."""
 _MAGIC = b"PAR1"
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 def local_path(location: str) -> Path | None:
@@ -37,11 +42,14 @@ def local_path(location: str) -> Path | None:
     >>> local_path("s3://bucket/gaia") is None
     True
     """
+    text = _local_text(location)
+    return None if text is None else Path(text)
+
+
+def _local_text(location: str) -> str | None:
     if location.startswith("file:"):
-        return Path(unquote(urlsplit(location).path))
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", location):
-        return None
-    return Path(location)
+        return unquote(urlsplit(location).path)
+    return None if "://" in location and _SCHEME.match(location) else location
 
 
 def join(root: str, relative: str) -> str:
@@ -101,32 +109,33 @@ def read_footer(location: str) -> Footer:
         NO_SUCH_FILE if it is missing; BAD_FILE if it is empty, cut short or not Parquet.
     """
     try:
-        size, read = _sized_reader(location)
-        tail = read(max(0, size - _TAIL_BYTES), size)
-        length = _footer_length(location, tail, size)
-        if length > len(tail):
-            tail = read(size - length, size)
+        with _opened(location) as (size, first, read):
+            tail = read(max(0, size - first), size)
+            length = _footer_length(location, tail, size)
+            if length > len(tail):
+                tail = read(size - length, size)
     except FileNotFoundError as error:
         msg = f"{location} does not exist, though the catalog lists its partition; restore the file"
         raise DataError(msg, kind=ErrorKind.NO_SUCH_FILE, file=location) from error
     return Footer(location, tail[len(tail) - length :], size)
 
 
-def _sized_reader(location: str) -> tuple[int, Any]:
-    path = local_path(location)
-    if path is not None:
-        size = path.stat().st_size
+@contextmanager
+def _opened(location: str) -> Iterator[tuple[int, int, Callable[[int, int], bytes]]]:
+    """Yield a file's size, how much of its end to read first, and what reads from start to stop."""
+    path = _local_text(location)
+    if path is None:
+        from fsspec.core import url_to_fs
 
-        def read_local(start: int, stop: int) -> bytes:
-            with path.open("rb") as file:
-                file.seek(start)
-                return file.read(stop - start)
-
-        return size, read_local
-    from fsspec.core import url_to_fs
-
-    fs, inner = url_to_fs(location, **storage_options(location))
-    return int(fs.size(inner)), lambda start, stop: bytes(fs.cat_file(inner, start=start, end=stop))
+        fs, inner = url_to_fs(location, **storage_options(location))
+        yield int(fs.size(inner)), _TAIL_BYTES, lambda start, stop: bytes(fs.cat_file(inner, start=start, end=stop))
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        yield size, _LOCAL_TAIL_BYTES, lambda start, stop: os.pread(descriptor, stop - start, start)
+    finally:
+        os.close(descriptor)
 
 
 def _footer_length(location: str, tail: bytes, size: int) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -38,6 +40,10 @@ and its position in the partition.
 
 _READERS = 16
 """Threads that read footers: they wait for the disk or the network, not for the processor."""
+_PIECE = 16
+"""Partitions that such a thread takes at a time."""
+_WAIT_S = 1e-3
+"""A local disk that takes longer for a footer is worth waiting for in several threads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +110,22 @@ class Catalog:
 
     @cached_property
     def _scanned(self) -> tuple[Partition, ...]:
-        with ThreadPoolExecutor(_READERS) as pool:
-            return tuple(pool.map(self._scan, self.pixels, chunksize=64))
+        pieces = [self.pixels[start : start + _PIECE] for start in range(0, len(self.pixels), _PIECE)]
+        schemas = self._schemas
 
-    def _scan(self, pixel: tuple[int, int]) -> Partition:
-        return scan_partition(self.root, *pixel, self.files(*pixel), schemas=self._schemas)
+        def scan(piece: Sequence[tuple[int, int]]) -> list[Partition]:
+            return [scan_partition(self.root, *pixel, self.files(*pixel), schemas=schemas) for pixel in piece]
+
+        found: list[Partition] = []
+        waits = local_path(self.root) is None
+        while pieces and not waits:
+            # What never waits is parsing, and threads that parse only wait for each other.
+            began_s = time.perf_counter() - time.thread_time()
+            found += scan(pieces[0])
+            waited_s = time.perf_counter() - time.thread_time() - began_s
+            waits = waited_s > _WAIT_S * len(pieces.pop(0))
+        with ThreadPoolExecutor(_READERS) as pool:
+            return tuple(chain(found, *pool.map(scan, pieces)))
 
     def files(self, order: int, npix: int) -> tuple[str, ...]:
         """Return the files of a partition, relative to the root.

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Any, Self
 
@@ -66,4 +66,5 @@ class EventLog:
 
 def values_of(instance: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that say something."""
-    return {key: value for key, value in asdict(instance).items() if value not in ("", 0, {}, False)}
+    values = {field.name: getattr(instance, field.name) for field in fields(instance)}
+    return {key: value for key, value in values.items() if value not in ("", 0, {}, False)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 from skyloom.errors import DataError, ErrorKind
@@ -38,7 +38,7 @@ class Record:
 
     def to_json(self) -> bytes:
         """Return the canonical text of the record."""
-        return canonical_json(asdict(self))
+        return canonical_json({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> Self:
@@ -51,7 +51,7 @@ class Record:
         """
         try:
             values = json.loads(data)
-            return cls(**{field.name: values[field.name] for field in fields(cls)})
+            return cls(**{name: values[name] for name in cls.__slots__})
         except (ValueError, KeyError, TypeError) as error:
             msg = f"{where} is no commit record ({error}); remove it and run the same command again"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["rows_digest"]
+__all__ = ["rows_digest", "rows_digests"]
+
+_ONES = b"\1" * (1 << 20)
 
 
 def rows_digest(table: pa.Table, columns: Sequence[str]) -> str:
@@ -30,12 +32,30 @@ def rows_digest(table: pa.Table, columns: Sequence[str]) -> str:
     str
         ``"sha256:<64 hex digits>"``.
     """
-    digest = hashlib.sha256()
+    return f"sha256:{_over(table, columns).hexdigest()}"
+
+
+def rows_digests(table: pa.Table, keys: Sequence[str]) -> tuple[str, str]:
+    """Return `rows_digest` of the columns `keys`, and of all columns: in one pass where the keys come first."""
+    names = table.column_names
+    if names[: len(keys)] != list(keys):
+        return rows_digest(table, keys), rows_digest(table, names)
+    digest = _over(table, keys)
+    of_keys = digest.hexdigest()
+    return f"sha256:{of_keys}", f"sha256:{_over(table, names[len(keys) :], digest).hexdigest()}"
+
+
+def _over(table: pa.Table, columns: Sequence[str], digest: hashlib._Hash | None = None) -> hashlib._Hash:
+    digest = digest or hashlib.sha256()
     for name in columns:
-        column = table.column(name)
-        digest.update(f"{name}\0{_plain(column.type)}\0{len(column)}\0".encode())
-        _update(digest, column.combine_chunks())
-    return f"sha256:{digest.hexdigest()}"
+        _update_column(digest, name, table.column(name))
+    return digest
+
+
+def _update_column(digest: Any, name: str, column: pa.ChunkedArray) -> None:
+    digest.update(f"{name}\0{_plain(column.type)}\0{len(column)}\0".encode())
+    # To combine one chunk would copy it.
+    _update(digest, column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
 
 
 def _plain(dtype: pa.DataType) -> str:
@@ -48,22 +68,26 @@ def _update(digest: Any, array: pa.Array) -> None:
     if pa.types.is_dictionary(dtype):
         _update(digest, array.dictionary_decode())
     elif pa.types.is_struct(dtype):
-        digest.update(_valid(array))
+        _update_valid(digest, array)
         for child in array.flatten():
             _update(digest, child)
     elif _is_list(dtype):
-        digest.update(_valid(array))
+        _update_valid(digest, array)
         digest.update(_fixed(pc.list_value_length(array), np.int64))
         _update(digest, array.flatten())
     elif pa.types.is_binary(dtype) or pa.types.is_string(dtype) or _is_large(dtype):
         _update_texts(digest, array)
+    elif pa.types.is_fixed_size_binary(dtype):
+        _update_texts(digest, array.cast(pa.binary()))
+    elif pa.types.is_decimal(dtype):
+        _update_texts(digest, array.cast(pa.string()))
     else:
-        digest.update(_valid(array))
+        _update_valid(digest, array)
         digest.update(_values(array))
 
 
 def _update_texts(digest: Any, array: pa.Array) -> None:
-    digest.update(_valid(array))
+    _update_valid(digest, array)
     digest.update(_fixed(pc.binary_length(array), np.int64))
     texts = pc.fill_null(array.cast(pa.large_binary()), b"")
     offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
@@ -79,22 +103,32 @@ def _is_large(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_large_string(dtype) or pa.types.is_large_binary(dtype))
 
 
-def _valid(array: pa.Array) -> bytes:
-    valid: bytes = np.asarray(array.is_valid()).tobytes()
-    return valid
+def _update_valid(digest: Any, array: pa.Array) -> None:
+    """Add one byte per row: 1 where there is a value, 0 where there is none."""
+    if array.null_count:
+        digest.update(np.asarray(array.is_valid()))
+        return
+    whole, rest = divmod(len(array), len(_ONES))
+    for _ in range(whole):
+        digest.update(_ONES)
+    digest.update(memoryview(_ONES)[:rest])
 
 
-def _fixed(array: pa.Array, dtype: type) -> bytes:
-    values: bytes = pc.fill_null(array, 0).to_numpy(zero_copy_only=False).astype(dtype).tobytes()
-    return values
+def _fixed(array: pa.Array, dtype: type) -> np.ndarray:
+    return _numpy(array).astype(dtype, copy=False)
 
 
-def _values(array: pa.Array) -> bytes:
+def _values(array: pa.Array) -> np.ndarray | bytes:
+    """Return the values as contiguous memory, zero where there is none; where all are there, without a copy."""
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     elif pa.types.is_temporal(array.type):
         array = array.cast(pa.int64() if array.type.bit_width == 64 else pa.int32())
     elif pa.types.is_null(array.type):
         return b""
-    values: bytes = pc.fill_null(array, 0).to_numpy(zero_copy_only=False).tobytes()
-    return values
+    return _numpy(array)
+
+
+def _numpy(array: pa.Array) -> np.ndarray:
+    filled = pc.fill_null(array, 0) if array.null_count else array
+    return np.ascontiguousarray(filled.to_numpy(zero_copy_only=False))

@@ -11,7 +11,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,10 +20,11 @@ from skyloom.engine import partition_file
 from skyloom.engine.guarded import run_guarded
 from skyloom.engine.journal import Journal
 from skyloom.engine.outcomes import Outcome
+from skyloom.engine.partition_file import Inspected
 from skyloom.engine.plan import Task, Work
 from skyloom.engine.processor import Computed, Processor
 from skyloom.engine.records import Record
-from skyloom.engine.rows import rows_digest
+from skyloom.engine.rows import rows_digests
 from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError
 from skyloom.storage import Store, open_store
 from skyloom.storage.files import failpoint
@@ -107,11 +108,11 @@ def run_task(work: Work, processor: Processor, store: Store, task: Task) -> Outc
         store.settle(journal.data(task.key))
         return Outcome.of_record("recovered", record_committed(journal, work, task))
     computed = processor.process(task)
-    check_computed(work, task, computed)
-    won = _commit(journal, work, task, computed)
+    footer = _footer(work, task, computed, columns=check_computed(work, task, computed))
+    written = _commit(journal, task, computed.table, footer)
     failpoint("before-record")
-    record = record_committed(journal, work, task)
-    return Outcome.of_record("computed" if won else "lost-race", record, seconds=computed.seconds)
+    record = record_committed(journal, work, task, written)
+    return Outcome.of_record("lost-race" if written is None else "computed", record, seconds=computed.seconds)
 
 
 def _recorded(journal: Journal, task: Task) -> Record | None:
@@ -124,8 +125,13 @@ def _recorded(journal: Journal, task: Task) -> Record | None:
     return Record.from_json(data, where=journal.store.location(name))
 
 
-def check_computed(work: Work, task: Task, computed: Computed) -> None:
+def check_computed(work: Work, task: Task, computed: Computed) -> str:
     """Refuse output that is not every row of the input, in order, in the declared types.
+
+    Returns
+    -------
+    str
+        `rows_digest` over all columns.
 
     Raises
     ------
@@ -144,7 +150,8 @@ def check_computed(work: Work, task: Task, computed: Computed) -> None:
     if not table.schema.equals(work.schema):
         msg = f"partition {task.key}: {_difference(work.schema, table.schema)}"
         raise DataError(msg, kind=ErrorKind.MODEL_OUTPUT, key=task.key)
-    if rows_digest(table, work.row_keys) != computed.row_keys:
+    row_keys, columns = rows_digests(table, work.row_keys)
+    if row_keys != computed.row_keys:
         msg = f"partition {task.key}: the output's row keys {', '.join(work.row_keys)} differ from the input's"
         raise DataError(msg, kind=ErrorKind.ROW_ORDER, key=task.key)
     if computed.faults and work.fail_on_bad_row:
@@ -154,6 +161,7 @@ def check_computed(work: Work, task: Task, computed: Computed) -> None:
             f"{first.row}: {first.message}. The job says on_bad_row = 'fail'; 'quarantine' flags them instead"
         )
         raise PartitionError(msg, kind=ErrorKind.BAD_ROW, key=task.key, row=first.row)
+    return columns
 
 
 def _difference(expected: pa.Schema, found: pa.Schema) -> str:
@@ -170,43 +178,52 @@ def _difference(expected: pa.Schema, found: pa.Schema) -> str:
     )
 
 
-def _commit(journal: Journal, work: Work, task: Task, computed: Computed) -> bool:
-    table = computed.table
+def _footer(work: Work, task: Task, computed: Computed, *, columns: str) -> dict[str, str]:
     flagged = 0
     if computed.flag_column is not None:
-        flagged = pc.sum(pc.not_equal(table.column(computed.flag_column), 0)).as_py() or 0
-    footer = {
+        flagged = pc.sum(pc.not_equal(computed.table.column(computed.flag_column), 0)).as_py() or 0
+    return {
         **work.footer,
         "job_id": work.job_id,
         "layer": work.layer,
         "key": task.key,
         "input_digest": task.digest,
         "row_keys": computed.row_keys,
-        "columns": rows_digest(table, table.column_names),
+        "columns": columns,
         "flagged": str(flagged),
         "quarantine": json.dumps([[f.row, f.cause, f.message, f.input_digest] for f in computed.faults]),
     }
+
+
+def _commit(journal: Journal, task: Task, table: pa.Table, footer: Mapping[str, str]) -> Inspected | None:
+    """Commit a partition; return what was written, or None if another writer was first."""
     with journal.store.stage(journal.data(task.key)) as staged:
-        partition_file.write(staged.file, table, footer)
-        return staged.commit()
+        written = partition_file.write(staged.file, table, footer)
+        return written if staged.commit() else None
 
 
-def record_committed(journal: Journal, work: Work, task: Task) -> Record:
-    """Read what lies under a partition's name now, check it, and record it.
+def record_committed(journal: Journal, work: Work, task: Task, written: Inspected | None = None) -> Record:
+    """Check what lies under a partition's name now, and record it.
+
+    Parameters
+    ----------
+    written : Inspected, optional
+        What this attempt committed, synced and gave its name: names are never given twice, so
+        this is what lies there, and the seal reads it again. Without it the file is read.
 
     Raises
     ------
     DataError
         If the file there belongs to other work or other input.
     """
-    record = record_of(journal, work, task)
+    record = record_of(journal, work, task, written)
     if not journal.store.put_if_absent(journal.record(task.key), record.to_json()):
         data = journal.store.read(journal.record(task.key))
         return Record.from_json(data, where=journal.store.location(journal.record(task.key)))
     return record
 
 
-def record_of(journal: Journal, work: Work, task: Task) -> Record:
+def record_of(journal: Journal, work: Work, task: Task, written: Inspected | None = None) -> Record:
     """Return the record of what lies under a partition's name now; writes nothing.
 
     Raises
@@ -216,7 +233,7 @@ def record_of(journal: Journal, work: Work, task: Task) -> Record:
     """
     name = journal.data(task.key)
     where = journal.store.location(name)
-    found = partition_file.inspect(journal.store.read(name), where=where)
+    found = written or partition_file.inspect(journal.store.read(name), where=where)
     expected = {"job_id": work.job_id, "key": task.key, "input_digest": task.digest}
     for key, value in expected.items():
         if found.footer.get(key) != value:

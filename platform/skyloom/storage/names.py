@@ -9,6 +9,7 @@ from skyloom.errors import ErrorKind, SpecError
 
 __all__ = ["check_inside", "check_location", "check_name"]
 
+_ELSEWHERE = frozenset({"", ".", ".."})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -57,7 +58,7 @@ def check_inside(name: str, *, root: str) -> tuple[str, ...]:
     ('flares', 'refs')
     """
     parts = tuple(name.split("/"))
-    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+    if "\0" in name or not _ELSEWHERE.isdisjoint(parts):
         msg = f"{name!r} is no name inside the store {root}: it has an empty, '.' or '..' component"
         raise SpecError(msg, kind=ErrorKind.BAD_NAME)
     return parts

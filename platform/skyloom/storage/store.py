@@ -131,7 +131,8 @@ class LocalStore:
     """
 
     def __init__(self, root: str | Path, files: Files | None = None) -> None:
-        self.root = str(Path(root).absolute())
+        self._root = Path(root).absolute()
+        self.root = str(self._root)
         self.files = files or Files()
 
     def __repr__(self) -> str:
@@ -145,11 +146,13 @@ class LocalStore:
         SpecError
             If `name` is absolute or has an empty, ``.`` or ``..`` component.
         """
-        return Path(self.root, *check_inside(name, root=self.root))
+        check_inside(name, root=self.root)
+        return self._root / name
 
     def location(self, name: str) -> str:
         """Return the absolute path of `name`."""
-        return str(self.path(name))
+        check_inside(name, root=self.root)
+        return f"{self.root.rstrip('/')}/{name}"
 
     def stage(self, name: str) -> LocalStaged:
         """Return a temporary file beside `name`, to be written and committed."""

@@ -183,30 +183,35 @@ def directories_left_to_their_maker() -> list[Change]:
 @mutation
 def record_before_data() -> list[Change]:
     """The record is written first, from the bytes that are to follow."""
-    commit, record = working._commit, working.record_committed
+    commit, record, footer = working._commit, working.record_committed, working._footer
+    works: dict[int, Any] = {}
 
-    def commit_after_record(journal: Journal, work: Any, task: Any, computed: Any) -> bool:
+    def footer_of(work: Any, task: Any, computed: Any, *, columns: str) -> Any:
+        made = footer(work, task, computed, columns=columns)
+        works[id(made)] = work
+        return made
+
+    def commit_after_record(journal: Journal, task: Any, table: Any, footer: Any) -> Any:
         kept = _Kept(journal.store, journal.data(task.key))
-        commit(replace(journal, store=kept), work, task, computed)
-        record(replace(journal, store=kept), work, task)
-        return journal.store.put_if_absent(kept.name, kept.file.getvalue())
+        written = commit(replace(journal, store=kept), task, table, footer)
+        record(replace(journal, store=kept), works.pop(id(footer)), task, written)
+        return written if journal.store.put_if_absent(kept.name, kept.file.getvalue()) else None
 
-    return [(working, "_commit", commit_after_record)]
+    return [(working, "_footer", footer_of), (working, "_commit", commit_after_record)]
 
 
 @mutation
 def recording_own_bytes() -> list[Change]:
     """A worker records what it wrote, not what is there after it lost the race."""
-    commit, record = working._commit, working.record_committed
+    commit = working._commit
 
-    def commit_and_record(journal: Journal, work: Any, task: Any, computed: Any) -> bool:
+    def commit_anyway(journal: Journal, task: Any, table: Any, footer: Any) -> Any:
         kept = _Kept(journal.store, journal.data(task.key))
-        commit(replace(journal, store=kept), work, task, computed)
-        won = journal.store.put_if_absent(kept.name, kept.file.getvalue())
-        record(replace(journal, store=kept), work, task)
-        return won
+        written = commit(replace(journal, store=kept), task, table, footer)
+        journal.store.put_if_absent(kept.name, kept.file.getvalue())
+        return written
 
-    return [(working, "_commit", commit_and_record)]
+    return [(working, "_commit", commit_anyway)]
 
 
 class _Kept:

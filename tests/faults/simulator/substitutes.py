@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from skyloom.engine import partition_file
+from skyloom.engine.partition_file import Inspected
 from skyloom.engine.seal import FileEntry
 from skyloom.storage import LocalStore
 
@@ -79,16 +80,19 @@ class _InTurn:
         return map(function, values)
 
 
-def _remembering_write() -> Callable[..., None]:
-    real, known = partition_file.write, {}
+def _remembering_write() -> Callable[..., Inspected]:
+    real: Callable[..., Inspected] = partition_file.write
+    known: dict[tuple[str, ...], tuple[bytes, Inspected]] = {}
 
-    def write(file: Any, table: pa.Table, footer: Mapping[str, str]) -> None:
+    def write(file: Any, table: pa.Table, footer: Mapping[str, str]) -> Inspected:
         key = tuple(footer.values())
         if key not in known:
             sink: Any = io.BytesIO()
-            real(sink, table, footer)
-            known[key] = sink.getvalue()
-        file.write(known[key])
+            said = real(sink, table, footer)
+            known[key] = (sink.getvalue(), said)
+        data, said = known[key]
+        file.write(data)
+        return said
 
     return write
 
@@ -141,17 +145,17 @@ def _remembering_read_table(real: Callable[..., pa.Table]) -> Callable[..., pa.T
     return read_table
 
 
-def _remembering_digest(real: Callable[..., str]) -> Callable[..., str]:
+def _remembering_digest(real: Callable[..., Any]) -> Callable[..., Any]:
     # Holds the tables too: an id is that of one table only while it lives.
-    known: dict[tuple[int, tuple[str, ...]], tuple[pa.Table, str]] = {}
+    known: dict[tuple[int, tuple[str, ...]], tuple[pa.Table, Any]] = {}
 
-    def rows_digest(table: pa.Table, columns: Iterable[str]) -> str:
+    def digest(table: pa.Table, columns: Iterable[str]) -> Any:
         key = (id(table), tuple(columns))
         if key not in known:
             known[key] = (table, real(table, columns))
         return known[key][1]
 
-    return rows_digest
+    return digest
 
 
 @contextmanager
@@ -163,7 +167,7 @@ def simulated() -> Iterator[None]:
             (module("storage.store"), "uuid", _Counted),
             (worker, "uuid", _Counted),
             (LocalStore, "path", _remembering_path(LocalStore.path)),
-            (worker, "rows_digest", _remembering_digest(worker.rows_digest)),
+            (worker, "rows_digests", _remembering_digest(worker.rows_digests)),
             (seal, "ThreadPoolExecutor", _InTurn),
             (seal, "_files", _remembering_files(seal._files)),
             (publish, "pq", SimpleNamespace(read_table=_remembering_read_table(publish.pq.read_table))),
