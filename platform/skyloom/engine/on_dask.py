@@ -7,7 +7,6 @@ worker, also to those that come later, and each process loads its model once.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distributed import KilledWorker, WorkerPlugin, get_worker
+from distributed import KilledWorker, WorkerPlugin, as_completed, get_worker
 
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task, Work
@@ -79,7 +78,7 @@ class DaskExecutor:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._sent: dict[str, _Sent] = {}
-        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._completed = as_completed([], loop=client.loop, with_results=False, raise_errors=False)
         self._had_workers = time.monotonic()
 
     @property
@@ -112,7 +111,7 @@ class DaskExecutor:
             _run_group, work_id, group.tasks, group.guarded, key, key=key, pure=False, retries=0
         )
         self._sent[key] = _Sent(group, future)
-        future.add_done_callback(lambda ended: self._ended.put(ended.key))
+        self._completed.add(future)
 
     def next_done(self, timeout_s: float) -> tuple[Group, list[Outcome] | BaseException] | None:
         """Wait for any group; None if there is none after `timeout_s`.
@@ -123,12 +122,13 @@ class DaskExecutor:
             If the scheduler is gone, there has been no worker for ten minutes, or workers
             cannot run groups at all.
         """
-        try:
-            key = self._ended.get(timeout=timeout_s)
-        except queue.Empty:
+        with self._completed.thread_condition:
+            if not self._completed.has_ready():
+                self._completed.thread_condition.wait(timeout_s)
+        if not self._completed.has_ready():
             _ = self.slots
             return None
-        sent = self._sent.pop(key)
+        sent = self._sent.pop(next(self._completed).key)
         try:
             if sent.future.status == "finished":
                 return sent.group, sent.future.result(timeout=GATHER_S)
