@@ -32,7 +32,8 @@ from skyloom.errors import ErrorKind, RowError, SkyloomError
 __all__ = ["MEMORY", "TIMEOUT", "Attempt", "Child", "limit_memory"]
 
 MEMORY, TIMEOUT = "memory", "timeout"
-TICK_S = 0.02
+TICK_S, LOOKS = 0.02, 8
+"""Shortest time between two looks at a child, and looks within a limit."""
 LONGEST_STEP_S = 0.1
 """The most that one look at a child may add to its sleep: the machine may have slept, not the child."""
 ASLEEP = 0.1
@@ -102,7 +103,8 @@ class Child:
         clock = _Clock(self.pid)
         try:
             self._pipe.send_bytes(_SPAN.pack(start, stop))
-            while not self._pipe.poll(TICK_S):
+            tick_s = min(LONGEST_STEP_S, max(TICK_S, limit_s / LOOKS))
+            while not self._pipe.poll(tick_s):
                 beat()
                 if clock.spent_s() > limit_s or clock.wall_s() > PATIENCE[0] + PATIENCE[1] * limit_s:
                     self.close()
