@@ -251,6 +251,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--growth", type=int, default=2_000, help="partitions over which memory must not grow")
     options = parser.parse_args(argv)
     logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
     until = time.monotonic() + 60 * options.minutes
     folder = Path(tempfile.mkdtemp(prefix="skyloom-soak-"))
     soak = Soak(folder, random.Random(options.seed), options.partitions)
