@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -112,6 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     if unknown or options.repeat < 1:
         parser.error(f"there is no row {', '.join(unknown)}" if unknown else "--repeat must be at least 1")
     logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
     failed: list[str] = []
     started = time.monotonic()
     for turn in range(options.repeat):
