@@ -24,7 +24,7 @@ from skyloom.engine.plan import Task, Work
 from skyloom.engine.processor import Computed, Processor
 from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digest
-from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError
+from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError, without_secrets
 from skyloom.storage import Store, open_store
 from skyloom.storage.files import failpoint
 
@@ -184,7 +184,9 @@ def _commit(journal: Journal, work: Work, task: Task, computed: Computed) -> boo
         "row_keys": computed.row_keys,
         "columns": rows_digest(table, table.column_names),
         "flagged": str(flagged),
-        "quarantine": json.dumps([[f.row, f.cause, f.message, f.input_digest] for f in computed.faults]),
+        "quarantine": json.dumps(
+            [[f.row, f.cause, without_secrets(f.message), f.input_digest] for f in computed.faults]
+        ),
     }
     with journal.store.stage(journal.data(task.key)) as staged:
         partition_file.write(staged.file, table, footer)
