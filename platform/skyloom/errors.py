@@ -8,7 +8,9 @@ pickling, because most of them are raised in a worker process and read in anothe
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "StoreFullError",
     "TransientError",
     "close_matches",
+    "without_secrets",
 ]
 
 
@@ -160,3 +163,25 @@ def close_matches(name: str, known: Iterable[str]) -> str:
         return "there is none"
     shown = ", ".join(names[:20]) + (f", and {len(names) - 20} more" if len(names) > 20 else "")
     return f"there is: {shown}"
+
+
+_SECRET = re.compile(r"(SECRET|TOKEN|PASSW|CREDENTIAL|ACCESS_?KEY|API_?KEY|PRIVATE_?KEY)", re.IGNORECASE)
+_PLACE = re.compile(r"(FILE|PATH|DIR|URI|URL)$", re.IGNORECASE)
+_SHORTEST_SECRET = 8
+
+
+def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return `text` with the values of secret variables of this process replaced by their names.
+
+    For texts of other libraries and of models that are about to be kept or sent: an exception
+    may repeat the keys that a request was signed with.
+
+    Examples
+    --------
+    >>> without_secrets("401 for hunter22", {"DB_PASSWORD": "hunter22"})
+    '401 for $DB_PASSWORD'
+    """
+    for name, value in environment.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name) and not _PLACE.search(name):
+            text = text.replace(value, f"${name}")
+    return text

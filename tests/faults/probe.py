@@ -63,7 +63,7 @@ def build(config, stored):
 def inputs(config, rows):
     ids = rows.column("object_id").to_numpy()
     if Path(config.blocked_by).is_file() and np.isin(ids, config.blocks).any():
-        raise DataError(f"a file of {config.blocks} is not there", kind=ErrorKind.BAD_FILE)
+        raise DataError(config.says.format_map(os.environ), kind=ErrorKind.BAD_FILE)
     n = len(ids)
     return Inputs({"ids": ids}, np.zeros(n, np.uint32), np.ones(n, bool))
 
@@ -71,7 +71,7 @@ def inputs(config, rows):
 def predict(estimator, arrays):
     config, scale = estimator
     if np.isin(arrays["ids"], config.raises).any():
-        raise ValueError(config.says)
+        raise ValueError(config.says.format_map(os.environ))
     if np.isin(arrays["ids"], config.kills).any():
         os.kill(os.getpid(), signal.SIGKILL)
     return {"probe_score": (arrays["ids"] % 1000 * scale).astype(np.float64 if config.wide else np.float32)}

@@ -81,7 +81,7 @@ def test_a_new_column_leaves_every_file_of_the_catalog_as_it_is(bench, cluster):
     bench.run(cluster)
     job = {"job": "f", "model": "lightcurve-features", "layer": "features"}
     places = {"input": {"catalog": str(bench.catalog)}, "output": {"store": str(bench.layers)}}
-    run(parse_job(job | places, where="test"), cluster=cluster, progress=False)
+    run(parse_job(job | places, where="test"), cluster=HERE, progress=False)
     assert files_of(bench.catalog) == before
     view = open_catalog(bench.catalog).with_layers("scores", "features", store=bench.layers)
     answer = view.query(

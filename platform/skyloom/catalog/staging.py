@@ -82,7 +82,8 @@ def _stage_objects(spec: ImportSpec, folder: Path, buckets: int) -> list[list[Pa
     if refused.count:
         msg = (
             f"{refused.count} of {rows} rows of {_input(spec)} have no position on the sky (ra in [0, 360), "
-            f"dec in [-90, 90], both finite): {refused}. Correct them, or declare the units; wrap_ra = true accepts ra in [-180, 0)"
+            f"dec in [-90, 90], both finite): {refused}. Correct them, or declare the units; wrap_ra = true "
+            "accepts ra in [-180, 0)"
         )
         raise DataError(msg, kind=ErrorKind.BAD_POSITION, rows=refused.count)
     if not rows:

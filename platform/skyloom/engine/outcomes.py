@@ -9,7 +9,7 @@ from typing import Literal
 
 from skyloom.engine.plan import Task
 from skyloom.engine.records import Record
-from skyloom.errors import ConflictError, ErrorKind, SkyloomError, SpecError, TransientError
+from skyloom.errors import ConflictError, ErrorKind, SkyloomError, SpecError, TransientError, without_secrets
 
 __all__ = ["Outcome", "Status"]
 
@@ -67,7 +67,7 @@ class Outcome:
             rows=task.rows,
             status="failed",
             kind=kind,
-            message=message[:MESSAGE_LENGTH],
+            message=without_secrets(message)[:MESSAGE_LENGTH],
             retry=isinstance(error, TransientError | MemoryError | OSError) and kind != ErrorKind.STORE_FULL,
             fatal=isinstance(error, ConflictError | SpecError) or kind == ErrorKind.STORE_FULL,
         )

@@ -25,7 +25,7 @@ from skyloom.engine.plan import Task, Work
 from skyloom.engine.processor import Computed, Processor
 from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digests
-from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError
+from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError, without_secrets
 from skyloom.storage import Store, open_store
 from skyloom.storage.files import failpoint
 
@@ -191,7 +191,9 @@ def _footer(work: Work, task: Task, computed: Computed, *, columns: str) -> dict
         "row_keys": computed.row_keys,
         "columns": columns,
         "flagged": str(flagged),
-        "quarantine": json.dumps([[f.row, f.cause, f.message, f.input_digest] for f in computed.faults]),
+        "quarantine": json.dumps(
+            [[f.row, f.cause, without_secrets(f.message), f.input_digest] for f in computed.faults]
+        ),
     }
 
 

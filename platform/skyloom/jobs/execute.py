@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -161,7 +162,7 @@ def check_store(planned: JobPlan) -> None:
     Raises
     ------
     SpecError
-        If it lies inside the catalog, or cannot create a file exactly once.
+        If it lies inside the catalog, cannot create a file exactly once, or is open to everybody.
     StoreFullError
         If it has less free space than the layer is estimated to take.
     """
@@ -175,11 +176,29 @@ def check_store(planned: JobPlan) -> None:
         # An object store tells nobody how much room it has.
         return
     root = Path(store.root)
+    journal = Journal(store, planned.job.layer, planned.job_id)
+    refuse_open_to_all(root, root / planned.job.layer, store.path(journal.name()))
     wanted = int(ROOM * 8 * planned.rows * len(planned.schema))
     free = shutil.disk_usage(root).free
     if free < wanted:
         msg = f"{root} has {free:,} bytes free and layer {planned.job.layer} may take {wanted:,}; make room"
         raise StoreFullError(msg, kind=ErrorKind.STORE_FULL, free=free, wanted=wanted)
+
+
+def refuse_open_to_all(*folders: Path) -> None:
+    """Refuse directories that every user of this machine may write into.
+
+    Raises
+    ------
+    SpecError
+        Naming the first: whoever can put files there can put values into the layer.
+    """
+    for folder in folders:
+        if folder.exists() and folder.stat().st_mode & stat.S_IWOTH:
+            msg = (
+                f"everybody may write into {folder}, and so into the layer; say chmod o-w, or choose another store"
+            )
+            raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, folder=str(folder))
 
 
 def check_whole(planned: JobPlan, reference: Reference) -> None:

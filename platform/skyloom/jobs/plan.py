@@ -19,7 +19,7 @@ from skyloom.jobs.models import LoadedModel, load_model
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.runtime.scoring import layer_columns
-from skyloom.storage import Store, open_store
+from skyloom.storage import Store, check_name, open_store
 
 __all__ = ["JobPlan", "plan_job"]
 
@@ -187,10 +187,12 @@ def output_schema(
     Raises
     ------
     SpecError
-        If the model writes a column that the catalog has.
+        If the model writes a column that the catalog has, or whose name cannot be one.
     """
     units = {source.read.name: source.found.unit for source in sources}
     written = layer_columns(model.system, model.config, layer=job.layer, units=units)
+    for column in written:
+        check_name(column.name, what="column")
     repeated = [catalog.id_column, catalog.ra_column, catalog.dec_column, catalog.healpix_column]
     kept = [catalog.schema.field(name) for name in dict.fromkeys(filter(None, repeated))]
     clash = sorted({column.name for column in written} & set(catalog.schema.names))

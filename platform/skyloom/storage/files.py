@@ -119,5 +119,5 @@ class Files:
         path.rmdir()
 
     def make_directory(self, path: Path) -> None:
-        """Make one directory; one that is there is no error."""
-        path.mkdir(exist_ok=True)
+        """Make one directory, never open to everybody's writing; one that is there is no error."""
+        path.mkdir(mode=0o775, exist_ok=True)

@@ -90,14 +90,18 @@ def check_location(location: str, *, what: str) -> str:
     if "://" not in location:
         return location
     parts = urlsplit(location)
+    # A key with a / in it ends the host early, and its @ is then in the path.
+    cut = re.search(r":(?!\d*$)", re.sub(r"^\[.*\]", "", parts.netloc)) or (
+        ":" in parts.netloc and "@" in parts.path
+    )
     found = {
-        "a user name or password": "@" in parts.netloc,
+        "a user name or password": "@" in parts.netloc or bool(cut),
         "a query (?…)": "?" in location,
         "a fragment (#…)": "#" in location,
     }
     if any(found.values()):
         carried = " and ".join(name for name, there in found.items() if there)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        place = f"{parts.scheme}://" + ("…" if cut else f"{parts.netloc.rpartition('@')[2]}{parts.path}")
         msg = (
             f"the URL of the {what} at {place} carries {carried}, which would end up in files and logs. Write it "
             "without, and put keys into the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …) or the "

@@ -12,6 +12,7 @@ On object stores (`skyloom.storage.objects`) the same contract stands on a condi
 from __future__ import annotations
 
 import errno
+import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -230,7 +231,8 @@ class LocalStore:
 
     def log(self, name: str) -> Log:
         """Return a log to append lines to; its directory must exist."""
-        return self.path(name).open("a", buffering=1)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        return os.fdopen(os.open(self.path(name), flags, 0o644), "a", buffering=1)
 
     def names(self, prefix: str) -> list[str]:
         """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""
