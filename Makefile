@@ -8,7 +8,7 @@
 #   make faults     inject every fault that a run is said to survive, one line each (minutes)
 #   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
 #   make weights    train the models that are shipped again, from their scripts
-#   make bench      the benchmarks, timed
+#   make bench      the benchmarks: ratios of contestants that take turns (minutes)
 #   make clean      remove .venv, demo-output and all caches
 #
 # PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
@@ -96,8 +96,13 @@ weights: $(base)
 	@$(bin)/python -m skyloom.training.rebuild --data "$(SKYLOOM_DATA)"
 
 bench: $(tools)
-	@echo "==> Benchmarks, timed"
-	@$(bin)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s $(PYTEST_FLAGS)
+	@echo "==> [1/3] What durability costs: the tabular job with the commit protocol, and writing plain files"
+	@$(bin)/python -m tests.benchmarks.durability --partitions 8 --rounds 5
+	@echo "==> [2/3] Recovery of a finished run, the engine's cost per partition, footers of planning"
+	@$(bin)/python -m tests.benchmarks.recovery --commits 300
+	@echo "==> [3/3] Queries over layers, and whatever else times itself under pytest"
+	@$(bin)/python -m tests.benchmarks.test_query 500000
+	@$(bin)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -q $(PYTEST_FLAGS)
 
 clean:
 	@echo "==> Removing $(VENV), demo-output, build and caches"

@@ -3,11 +3,14 @@
 ``python -m tests.benchmarks.durability [--rounds 5] [--partitions 40] [--rows 250000] [--dask]``
 
 Ten float32 columns of seeded Parquet partitions go through a small network in torch (one
-thread) and give four float32 columns. Both contestants have the same processor, dispatch,
-executor and Parquet options.
+thread) and give four float32 columns. All contestants have the same processor, dispatch,
+executor and Parquet options, and write the same rows.
 
 ``durable``
-    `run_plan`, `seal` and `publish`: digests of rows and columns, fsync, records, manifest, reference.
+    `run_plan`, `seal` and `publish`: as a job runs.
+``checked``
+    The same bytes in the same files, so also the check that no row is lost, moved or retyped
+    and the digests in the footer; but no fsync, link, digest of the file, record, log, seal.
 ``plain``
     ``pq.write_table`` to a path, and nothing else.
 """
@@ -20,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,15 +32,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyloom.engine import Computed, InProcessExecutor, Journal, Outcome, Plan, Task, dispatch, publish, rows_digest
-from skyloom.engine import run_plan, seal
-from skyloom.engine import partition_file
+from skyloom.engine import (
+    Computed,
+    InProcessExecutor,
+    Journal,
+    Outcome,
+    Plan,
+    Task,
+    dispatch,
+    partition_file,
+    publish,
+    rows_digest,
+    run_plan,
+    seal,
+)
 from skyloom.engine.dispatch import Executor
-from skyloom.engine.worker import _load
+from skyloom.engine.worker import _footer, _load, check_computed
 from skyloom.storage import LocalStore
 from tests.benchmarks.interleaved import ratios, say, take_turns
 
-__all__ = ["Tabular", "make_catalog", "plan_of", "run_durable", "run_plain"]
+__all__ = ["CONTESTANTS", "Tabular", "in_process", "make_catalog", "on_two_workers", "plan_of"]
 
 READ = [f"x{i}" for i in range(10)]
 WRITTEN = [f"y{i}" for i in range(4)]
@@ -97,7 +112,7 @@ class Tabular:
         torch.manual_seed(0)
         self.catalog = Path(settings["catalog"])
         sizes = [len(READ), WIDTH, WIDTH, len(WRITTEN)]
-        layers = [m for a, b in zip(sizes[:-1], sizes[1:], strict=True) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+        layers = [m for a, b in pairwise(sizes) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
         self.network = torch.nn.Sequential(*layers[:-1]).eval()
 
     def process(self, task: Task) -> Computed:
@@ -134,12 +149,24 @@ def run_durable(plan: Plan, out: Path, executor: ExecutorSource) -> None:
 
 
 def run_plain(plan: Plan, out: Path, executor: ExecutorSource) -> None:
-    """Run the same tasks through the same dispatch and executor, writing plain files."""
+    """Run the same tasks, each by ``pq.write_table``."""
+    _run_groups(plan, out, executor, plain_group, plain_group_on_dask)
+
+
+def run_checked(plan: Plan, out: Path, executor: ExecutorSource) -> None:
+    """Run the same tasks, to the same bytes, without what makes them durable."""
+    _run_groups(plan, out, executor, checked_group, checked_group_on_dask)
+
+
+def _run_groups(
+    plan: Plan, out: Path, executor: ExecutorSource, group: Callable[..., Any], on_dask: Callable[..., Any]
+) -> None:
+    """Run a plan through the engine's dispatch and executor, with other work per group."""
     for folder in {(out / task.key).parent for task in plan.tasks}:
         folder.mkdir(parents=True, exist_ok=True)
     with (
-        patch("skyloom.engine.executors.run_group", plain_group),
-        patch("skyloom.engine.on_dask._run_group", plain_group_on_dask),
+        patch("skyloom.engine.executors.run_group", group),
+        patch("skyloom.engine.on_dask._run_group", on_dask),
         executor() as workers,
     ):
         for outcome in dispatch(plan.work(str(out)), plan.tasks, workers):
@@ -152,18 +179,35 @@ def plain_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -
     del guarded
     processor: Any
     work, processor = _load(work_id)
-    outcomes = []
     for task in tasks:
         table = processor.compute(processor.read(task))
         pq.write_table(table, f"{work.store}/{task.key}.parquet", **partition_file.options(table.schema))
-        outcomes.append(Outcome(task.key, task.rows, "computed"))
-    return outcomes
+    return [Outcome(task.key, task.rows, "computed") for task in tasks]
+
+
+def checked_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -> list[Outcome]:
+    """Do some tasks as the engine does, up to the bytes."""
+    del guarded
+    work, processor = _load(work_id)
+    for task in tasks:
+        computed = processor.process(task)
+        footer = _footer(work, task, computed, columns=check_computed(work, task, computed))
+        metadata = {f"{partition_file.FOOTER_PREFIX}{key}": value for key, value in footer.items()}
+        table = computed.table.replace_schema_metadata(metadata)
+        pq.write_table(table, f"{work.store}/{task.key}.parquet", **partition_file.options(table.schema))
+    return [Outcome(task.key, task.rows, "computed") for task in tasks]
 
 
 def plain_group_on_dask(work_id: str, tasks: Sequence[Task], guarded: bool, key: str) -> list[Outcome]:
     """Do the same on a worker of a cluster."""
     del key
     return plain_group(work_id, tasks, guarded=guarded)
+
+
+def checked_group_on_dask(work_id: str, tasks: Sequence[Task], guarded: bool, key: str) -> list[Outcome]:
+    """Do the same on a worker of a cluster."""
+    del key
+    return checked_group(work_id, tasks, guarded=guarded)
 
 
 @contextmanager
@@ -187,29 +231,24 @@ def on_two_workers() -> Iterator[ExecutorSource]:
         yield executor
 
 
+CONTESTANTS = {"durable": run_durable, "checked": run_checked, "plain": run_plain}
+
+
 def contest(plan: Plan, scratch: Path, executor: ExecutorSource, rounds: int, label: str) -> None:
-    """Print what both took, and the ratios."""
+    """Print what each took, and the ratios."""
 
-    def fresh(name: str) -> Path:
-        shutil.rmtree(scratch / name, ignore_errors=True)
-        return scratch / name
+    def once(name: str) -> Callable[[int], None]:
+        return lambda number: CONTESTANTS[name](plan, scratch / f"{name}-{number}", executor)
 
-    for name in ("durable", "plain"):
-        fresh(name)
-    numbered = {
-        "durable": lambda n: run_durable(plan, scratch / f"durable-{n}", executor),
-        "plain": lambda n: run_plain(plan, scratch / f"plain-{n}", executor),
-    }
-    taken = take_turns(numbered, rounds)
-    for number in range(rounds + 1):
-        fresh(f"durable-{number}")
-        fresh(f"plain-{number}")
+    taken = take_turns({name: once(name) for name in CONTESTANTS}, rounds)
+    shutil.rmtree(scratch)
     sys.stdout.write(f"{label}: {len(plan.tasks)} partitions, {plan.rows:,} rows, {rounds} rounds\n")
     for name, times in taken.items():
-        say(f"{name}, CPU", [t.cpu_s for t in times], unit=" s")
         say(f"{name}, rows per CPU-second", [plan.rows / t.cpu_s for t in times], digits=0)
-    say("durable / plain, CPU", ratios(taken["durable"], taken["plain"], "cpu_s"))
-    say("durable / plain, wall", ratios(taken["durable"], taken["plain"], "wall_s"))
+        say(f"{name}, rows per second", [plan.rows / t.wall_s for t in times], digits=0)
+    for above, below in (("durable", "plain"), ("durable", "checked")):
+        for what in ("cpu", "wall"):
+            say(f"{above} / {below}, {what}", ratios(taken[above], taken[below], f"{what}_s"))
 
 
 def main() -> None:

@@ -128,7 +128,8 @@ def _opened(location: str) -> Iterator[tuple[int, int, Callable[[int, int], byte
         from fsspec.core import url_to_fs
 
         fs, inner = url_to_fs(location, **storage_options(location))
-        yield int(fs.size(inner)), _TAIL_BYTES, lambda start, stop: bytes(fs.cat_file(inner, start=start, end=stop))
+        size = int(fs.size(inner))
+        yield size, _TAIL_BYTES, lambda start, stop: bytes(fs.cat_file(inner, start=start, end=stop))
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -34,9 +34,7 @@ def write(file: IO[bytes], table: pa.Table, footer: Mapping[str, str]) -> Inspec
     """
     metadata = {f"{FOOTER_PREFIX}{key}".encode(): value.encode() for key, value in footer.items()}
     sink = _Digested(file)
-    pq.write_table(
-        table.replace_schema_metadata(metadata), pa.PythonFile(sink, mode="w"), **options(table.schema)
-    )
+    pq.write_table(table.replace_schema_metadata(metadata), pa.PythonFile(sink, mode="w"), **options(table.schema))
     return Inspected(f"sha256:{sink.sha.hexdigest()}", sink.size_bytes, table.num_rows, dict(footer))
 
 

@@ -181,7 +181,8 @@ def _difference(expected: pa.Schema, found: pa.Schema) -> str:
 def _footer(work: Work, task: Task, computed: Computed, *, columns: str) -> dict[str, str]:
     flagged = 0
     if computed.flag_column is not None:
-        flagged = pc.sum(pc.not_equal(computed.table.column(computed.flag_column), 0)).as_py() or 0
+        flags = pc.not_equal(computed.table.column(computed.flag_column), 0)
+        flagged = sum(chunk.true_count for chunk in flags.chunks)
     return {
         **work.footer,
         "job_id": work.job_id,
