@@ -46,6 +46,8 @@ def exit_code(error: SkyloomError) -> int:
     """Return the exit code that stands for `error`."""
     if error.kind is ErrorKind.TOO_MANY_BAD_ROWS:
         return TOO_MANY_BAD
+    if error.kind is ErrorKind.INTERRUPTED:
+        return INTERRUPTED
     return WRONG_REQUEST if isinstance(error, SpecError | NotFoundError) else FAILED
 
 
