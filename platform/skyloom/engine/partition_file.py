@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from skyloom.errors import DataError, ErrorKind
 from skyloom.storage import sha256_bytes
 
-__all__ = ["FOOTER_PREFIX", "Inspected", "inspect", "options", "write"]
+__all__ = ["FOOTER_PREFIX", "Inspected", "inspect", "options", "read_bytes", "write"]
 
 FOOTER_PREFIX = "skyloom."
 """Keys of ours in a Parquet footer."""
@@ -118,3 +118,18 @@ def _footer(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
         for key, value in metadata.items()
         if key.startswith(FOOTER_PREFIX.encode())
     }
+
+
+def read_bytes(data: bytes) -> pa.Table:
+    """Return the table that a Parquet file's bytes hold, page checksums verified.
+
+    Not `pyarrow.parquet.read_table`: its threads may let go of the bytes when Python has already
+    begun to exit, which aborts the process.
+
+    Raises
+    ------
+    OSError, pyarrow.ArrowInvalid
+        If the bytes are no Parquet file, or a page is damaged.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    return file.read(use_threads=False)

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from skyloom.engine.journal import Journal
+from skyloom.engine.partition_file import read_bytes
 from skyloom.engine.seal import FileEntry, Manifest
 from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError
 from skyloom.storage import Store, canonical_json, check_name, sha256_bytes
@@ -180,7 +178,7 @@ def published(store: Store, layer: str, version: int | None = None) -> Published
 
 def entries(listing: bytes) -> tuple[FileEntry, ...]:
     """Return what a ``manifest.parquet`` lists."""
-    return tuple(FileEntry(**row) for row in pq.read_table(pa.BufferReader(listing)).to_pylist())
+    return tuple(FileEntry(**row) for row in read_bytes(listing).to_pylist())
 
 
 def select(store: Store, layer: str, version: int | None = None) -> Reference:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from skyloom.engine import partition_file
-from skyloom.engine.partition_file import Inspected
+from skyloom.engine.partition_file import Inspected, read_bytes
 from skyloom.engine.publish import Published
 from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digest
@@ -101,7 +100,7 @@ def _of_values(
 ) -> tuple[str | None, list[str]]:
     """Decode every page, and digest what is in them."""
     try:
-        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        table = read_bytes(content)
         keys = rows_digest(table, pinned.manifest.row_keys)
     except (pa.ArrowException, OSError, KeyError) as error:
         return None, [f"cannot be decoded ({str(error).splitlines()[0]})"]

@@ -104,7 +104,9 @@ class Scoring:
         store, name = open_store(self.settings["layers"][layer]), f"dataset/{task.key}.parquet"
         where = store.location(name)
         with store.open(name) as file:
-            found = pq.read_table(file, columns=[*keys, *columns], page_checksum_verification=True)
+            # Not `read_table`: its threads may outlive the call, and then the interpreter.
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            found = parquet.read(columns=[*keys, *columns], use_threads=False)
         base = pa.table({key: _plain(table.column(key)) for key in keys})
         if rows_digest(found, keys) != rows_digest(base, keys):
             msg = f"{where}: rows of layer {layer} are not those of partition {task.key}; run its job again"
