@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -133,16 +132,15 @@ def _remembering_files(real: Callable[..., bytes]) -> Callable[..., bytes]:
     return files
 
 
-def _remembering_read_table(real: Callable[..., pa.Table]) -> Callable[..., pa.Table]:
+def _remembering_read(real: Callable[[bytes], pa.Table]) -> Callable[[bytes], pa.Table]:
     known: dict[bytes, pa.Table] = {}
 
-    def read_table(reader: pa.BufferReader) -> pa.Table:
-        data = reader.read()
+    def read_bytes(data: bytes) -> pa.Table:
         if data not in known:
-            known[data] = real(pa.BufferReader(data))
+            known[data] = real(data)
         return known[data]
 
-    return read_table
+    return read_bytes
 
 
 def _remembering_digest(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,7 +168,7 @@ def simulated() -> Iterator[None]:
             (worker, "rows_digests", _remembering_digest(worker.rows_digests)),
             (seal, "ThreadPoolExecutor", _InTurn),
             (seal, "_files", _remembering_files(seal._files)),
-            (publish, "pq", SimpleNamespace(read_table=_remembering_read_table(publish.pq.read_table))),
+            (publish, "read_bytes", _remembering_read(publish.read_bytes)),
             (partition_file, "write", _remembering_write()),
             (partition_file, "inspect", _remembering_inspect()),
         ]
