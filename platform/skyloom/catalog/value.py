@@ -146,6 +146,10 @@ class Catalog:
 
     def snapshot(self) -> str:
         """Return ``sha256:…`` of all partitions: equal exactly while no file has changed."""
+        return self._snapshot
+
+    @cached_property
+    def _snapshot(self) -> str:
         lines = sorted(
             json.dumps([p.key, p.files, p.rows, p.bytes, p.digest], separators=(",", ":"))
             for p in self.partitions()
