@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import skyloom.storage.objects
-from skyloom.engine import InProcessExecutor, Journal, history, publish, published, run_plan, seal
+from skyloom.engine import Journal, history, published, run_plan, seal
 from skyloom.errors import (
     ConflictError,
     DataError,
@@ -28,22 +28,7 @@ from skyloom.storage import LocalStore, open_store, read_log
 from skyloom.storage.requests import RequestFailedError
 from tests import seaweed
 from tests.engine import toy
-
-
-@contextmanager
-def in_process():
-    yield InProcessExecutor()
-
-
-def never():
-    raise AssertionError("no executor is needed when nothing is left to do")
-
-
-def finish(plan, store, *, agreed=0):
-    summary = run_plan(plan, store, in_process)
-    journal = Journal(store, plan.layer, plan.job_id)
-    manifest = seal(journal, plan, summary.records, face={}, provenance={})
-    return publish(journal, manifest, agreed=agreed)
+from tests.engine.test_run import finish, in_process, never
 
 
 @pytest.fixture
