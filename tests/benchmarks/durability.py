@@ -4,7 +4,7 @@
 
 Ten float32 columns of seeded Parquet partitions go through a small network in torch (one
 thread) and give four float32 columns. All contestants have the same processor, dispatch,
-executor and Parquet options, and write the same rows.
+executor, threads that read ahead and write behind, and Parquet options, and write the same rows.
 
 ``durable``
     `run_plan`, `seal` and `publish`: as a job runs.
@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from skyloom.engine import (
     InProcessExecutor,
     Journal,
     Outcome,
+    Piece,
     Plan,
     Task,
     dispatch,
@@ -47,6 +49,8 @@ from skyloom.engine import (
     seal,
 )
 from skyloom.engine.dispatch import Executor
+from skyloom.engine.overlap import Steps, overlapped
+from skyloom.engine.processor import begin
 from skyloom.engine.worker import _footer, _load, check_computed
 from skyloom.storage import LocalStore
 from tests.benchmarks.interleaved import ratios, say, take_turns
@@ -115,11 +119,10 @@ class Tabular:
         layers = [m for a, b in pairwise(sizes) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
         self.network = torch.nn.Sequential(*layers[:-1]).eval()
 
-    def process(self, task: Task) -> Computed:
-        """Compute one partition, and the digest of its row keys."""
+    def split(self, task: Task) -> TabularRows:
+        """Read one partition, and digest its row keys."""
         table = self.read(task)
-        keys = rows_digest(table, ["id"])
-        return Computed(self.compute(table), keys, flag_column="tabular_flag")
+        return TabularRows(self, table, rows_digest(table, ["id"]))
 
     def read(self, task: Task) -> pa.Table:
         """Read the rows of one partition."""
@@ -137,6 +140,19 @@ class Tabular:
                 out[:, start : start + BATCH_ROWS] = batch.numpy().T
         flags = np.zeros(len(found), np.uint32)
         return pa.table([table.column("id"), *map(pa.array, out), pa.array(flags)], schema=SCHEMA)
+
+
+class TabularRows:
+    """The rows of one partition."""
+
+    flag_column = "tabular_flag"
+
+    def __init__(self, tabular: Tabular, table: pa.Table, row_keys: str) -> None:
+        self.tabular, self.table, self.row_keys = tabular, table, row_keys
+
+    def compute(self, start: int, stop: int) -> Piece:
+        """Compute rows `start` to `stop`."""
+        return Piece(self.tabular.compute(self.table.slice(start, stop - start)))
 
 
 def run_durable(plan: Plan, out: Path, executor: ExecutorSource) -> None:
@@ -175,27 +191,36 @@ def _run_groups(
 
 
 def plain_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -> list[Outcome]:
-    """Do some tasks as a loop without a protocol does."""
+    """Do some tasks as a run without a protocol does."""
     del guarded
     processor: Any
     work, processor = _load(work_id)
-    for task in tasks:
-        table = processor.compute(processor.read(task))
+
+    def prepare(task: Task) -> Callable[[], Computed]:
+        table = processor.read(task)
+        return lambda: Computed(processor.compute(table), row_keys="")
+
+    def write(task: Task, computed: Computed) -> Outcome:
+        table = computed.table
         pq.write_table(table, f"{work.store}/{task.key}.parquet", **partition_file.options(table.schema))
-    return [Outcome(task.key, task.rows, "computed") for task in tasks]
+        return Outcome(task.key, task.rows, "computed")
+
+    return list(overlapped(tasks, Steps(prepare, write, work.limits.memory_bytes)))
 
 
 def checked_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -> list[Outcome]:
     """Do some tasks as the engine does, up to the bytes."""
     del guarded
     work, processor = _load(work_id)
-    for task in tasks:
-        computed = processor.process(task)
+
+    def write(task: Task, computed: Computed) -> Outcome:
         footer = _footer(work, task, computed, columns=check_computed(work, task, computed))
         metadata = {f"{partition_file.FOOTER_PREFIX}{key}": value for key, value in footer.items()}
         table = computed.table.replace_schema_metadata(metadata)
         pq.write_table(table, f"{work.store}/{task.key}.parquet", **partition_file.options(table.schema))
-    return [Outcome(task.key, task.rows, "computed") for task in tasks]
+        return Outcome(task.key, task.rows, "computed")
+
+    return list(overlapped(tasks, Steps(partial(begin, processor), write, work.limits.memory_bytes)))
 
 
 def plain_group_on_dask(work_id: str, tasks: Sequence[Task], guarded: bool, key: str) -> list[Outcome]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skyloom.engine import Journal, Limits, partition_file
+from skyloom.engine import Journal, Limits, partition_file, process
 from skyloom.engine.guarded import run_guarded
 from skyloom.engine.isolation import Pace, isolated
 from skyloom.errors import ErrorKind, PartitionError, SpecError
@@ -62,7 +62,7 @@ def test_a_guarded_partition_without_bad_rows_has_the_same_bytes(tmp_path):
     stores = LocalStore(tmp_path / "guarded"), LocalStore(tmp_path / "plain")
     guarded(stores[0], plan)
     table, _ = committed(stores[0], plan, 1)
-    plain = toy.Poisoned(plan.settings).process(plan.tasks[1]).table
+    plain = process(toy.Poisoned(plan.settings), plan.tasks[1]).table
     assert table.replace_schema_metadata(None).equals(plain)
 
 

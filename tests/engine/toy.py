@@ -114,11 +114,6 @@ class Poisoned:
     def __init__(self, settings) -> None:
         self.settings = settings
 
-    def process(self, task: Task) -> Computed:
-        rows = self.split(task)
-        piece = rows.compute(0, task.rows)
-        return Computed(piece.table, rows.row_keys, piece.faults, rows.flag_column)
-
     def split(self, task: Task) -> PoisonedRows:
         if self.settings.get("unreadable"):
             raise MemoryError

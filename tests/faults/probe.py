@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from skyloom.columns import ANY_UNIT, Column
-from skyloom.engine import Computed, Task
+from skyloom.engine import Computed, Task, process
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs import RunReport
 from skyloom.jobs.execute import run_planned
@@ -86,12 +86,15 @@ class Probing(Scoring):
         super().__init__(settings)
 
 
-class Meddling(Probing):
+class Meddling:
     """A processor that loses, moves or exchanges rows, as a careless function over a partition does."""
 
+    def __init__(self, settings) -> None:
+        self.probing = Probing(settings)
+
     def process(self, task: Task) -> Computed:
-        done = super().process(task)
-        return replace(done, table=MEDDLE[self.settings["meddle"]](done.table))
+        done = process(self.probing, task)
+        return replace(done, table=MEDDLE[self.probing.settings["meddle"]](done.table))
 
 
 MEDDLE: dict[str, Callable[[pa.Table], pa.Table]] = {

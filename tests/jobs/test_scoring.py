@@ -7,6 +7,7 @@ import itertools
 import pyarrow as pa
 import pytest
 
+from skyloom.engine import process
 from skyloom.engine.guarded import run_guarded
 from skyloom.engine.journal import Journal
 from skyloom.jobs import scoring
@@ -27,7 +28,7 @@ def processor(planned):
 
 def test_pieces_are_the_whole(planned, processor):
     task = max(planned.tasks, key=lambda t: t.rows)
-    whole, rows = processor.process(task), processor.split(task)
+    whole, rows = process(processor, task), processor.split(task)
     cuts = [0, 1, task.rows // 2, task.rows]
     pieces = [rows.compute(a, b).table for a, b in itertools.pairwise(cuts)]
     assert pa.concat_tables(pieces).equals(whole.table)
@@ -67,7 +68,7 @@ def test_a_guarded_job_commits_the_same_values(planned, processor):
 
 def test_batches_halve_when_memory_runs_out_and_stay_so(planned, processor, monkeypatch):
     task = max(planned.tasks, key=lambda t: t.rows)
-    whole, real, tried = processor.process(task).table, scoring.score, []
+    whole, real, tried = process(processor, task).table, scoring.score, []
 
     def greedy(*args, batch_rows, **kwargs):
         tried.append(batch_rows)
@@ -76,8 +77,8 @@ def test_batches_halve_when_memory_runs_out_and_stay_so(planned, processor, monk
         return real(*args, batch_rows=batch_rows, **kwargs)
 
     monkeypatch.setattr(scoring, "score", greedy)
-    assert processor.process(task).table.equals(whole)
+    assert process(processor, task).table.equals(whole)
     assert tried[-1] == processor.batch_rows <= 4
     tried.clear()
-    processor.process(task)
+    process(processor, task)
     assert len(tried) == 1

@@ -12,8 +12,9 @@ from skyloom.engine.expire import expire, plan_expiry
 from skyloom.engine.journal import Journal
 from skyloom.engine.lease import holders
 from skyloom.engine.limits import Limits
+from skyloom.engine.overlap import DECOMPRESSION
 from skyloom.engine.plan import Plan, Task, Work, pending
-from skyloom.engine.processor import Computed, Fault, Piece, Processor, Rows, Splittable
+from skyloom.engine.processor import Computed, Fault, Piece, Processor, Rows, Splittable, process
 from skyloom.engine.publish import Published, history, publish, published
 from skyloom.engine.records import Record
 from skyloom.engine.repair import repair
@@ -24,6 +25,7 @@ from skyloom.engine.seal import Manifest, seal
 from skyloom.engine.verify import verify
 
 __all__ = [
+    "DECOMPRESSION",
     "Computed",
     "Executor",
     "Fault",
@@ -51,6 +53,7 @@ __all__ = [
     "leftovers",
     "pending",
     "plan_expiry",
+    "process",
     "publish",
     "published",
     "repair",

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from skyloom.errors import DataError, ErrorKind
-from skyloom.storage import sha256_bytes
+from skyloom.storage import checksum_bytes, sha256_bytes
 
 __all__ = ["FOOTER_PREFIX", "Inspected", "inspect", "options", "read_bytes", "write"]
 
@@ -35,7 +36,8 @@ def write(file: IO[bytes], table: pa.Table, footer: Mapping[str, str]) -> Inspec
     metadata = {f"{FOOTER_PREFIX}{key}".encode(): value.encode() for key, value in footer.items()}
     sink = _Digested(file)
     pq.write_table(table.replace_schema_metadata(metadata), pa.PythonFile(sink, mode="w"), **options(table.schema))
-    return Inspected(f"sha256:{sink.sha.hexdigest()}", sink.size_bytes, table.num_rows, dict(footer))
+    sha256, checksum = f"sha256:{sink.sha.hexdigest()}", f"xxh3:{sink.check.hexdigest()}"
+    return Inspected(sha256, checksum, sink.size_bytes, table.num_rows, dict(footer))
 
 
 def options(schema: pa.Schema) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class _Digested:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.sha = hashlib.sha256()
+        self.check = xxhash.xxh3_128()
         self.size_bytes = 0
         self.flush = file.flush
         self._write = file.write
@@ -67,6 +70,7 @@ class _Digested:
     def write(self, data: bytes) -> int:
         """Write all of `data`."""
         self.sha.update(data)
+        self.check.update(data)
         self.size_bytes += len(data)
         return self._write(data)
 
@@ -83,6 +87,8 @@ class Inspected:
     """What a committed file says of itself."""
 
     sha256: str
+    checksum: str
+    """See `Record.checksum`."""
     size_bytes: int
     rows: int
     footer: Mapping[str, str]
@@ -109,7 +115,7 @@ def inspect(data: bytes, *, where: str) -> Inspected:
     except (pa.ArrowException, OSError, ValueError) as error:
         msg = f"{where} is no Parquet file ({error}); move its job's directory away and run again"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
-    return Inspected(sha256_bytes(data), len(data), metadata.num_rows, footer)
+    return Inspected(sha256_bytes(data), checksum_bytes(data), len(data), metadata.num_rows, footer)
 
 
 def _footer(metadata: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from skyloom.engine.plan import Task
 
-__all__ = ["Computed", "Fault", "Piece", "Processor", "Rows", "Splittable"]
+__all__ = ["Computed", "Fault", "Piece", "Processor", "Rows", "Splittable", "Whole", "begin", "process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Computed:
     """Where the time went, such as ``{"read": 0.1, "model": 2.0}``."""
 
 
-class Processor(Protocol):
-    """Does the tasks of one plan; loaded once per worker process."""
+class Whole(Protocol):
+    """A processor that does its tasks in one go; a row that kills its process cannot be found."""
 
     def process(self, task: Task) -> Computed:
         """Compute the output of `task`."""
@@ -80,8 +82,36 @@ class Rows(Protocol):
 
 @runtime_checkable
 class Splittable(Protocol):
-    """A processor whose tasks can be done in pieces: only then can a row that kills be found."""
+    """A processor whose tasks can be done in pieces: only then can a row that kills be found.
+
+    One task may be read by a thread while another one computes the rows of the last.
+    """
 
     def split(self, task: Task) -> Rows:
         """Read the rows of `task`."""
         ...
+
+
+Processor = Whole | Splittable
+"""Does the tasks of one plan; loaded once per worker process."""
+
+
+def begin(processor: Processor, task: Task) -> Callable[[], Computed]:
+    """Read the rows of `task`, where that can be done apart, and return what computes it."""
+    if not isinstance(processor, Splittable):
+        return partial(processor.process, task)
+    started = time.perf_counter()
+    rows = processor.split(task)
+    return partial(_compute, task, rows, time.perf_counter() - started)
+
+
+def process(processor: Processor, task: Task) -> Computed:
+    """Read and compute `task`."""
+    return begin(processor, task)()
+
+
+def _compute(task: Task, rows: Rows, read_s: float) -> Computed:
+    started = time.perf_counter()
+    piece = rows.compute(0, task.rows)
+    seconds = {"read_s": read_s, "model_s": time.perf_counter() - started}
+    return Computed(piece.table, rows.row_keys, piece.faults, rows.flag_column, seconds)

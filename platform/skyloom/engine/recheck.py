@@ -136,8 +136,8 @@ def _of_record(pinned: Published, entry: FileEntry, said: Inspected | None) -> I
     for name in _RECORDED:
         if getattr(record, name) != getattr(entry, name):
             yield f"says {name}={getattr(record, name)!r}, published with {getattr(entry, name)!r}"
-    for name in ("row_keys", "columns"):
+    if said is not None and said.sha256 == entry.sha256:
         # The manifest does not repeat these; a data file whose digest is as published does.
-        whole = said is not None and said.sha256 == entry.sha256
-        if said is not None and whole and getattr(record, name) != said.footer.get(name):
-            yield f"says {name}={getattr(record, name)!r}, its data file {said.footer.get(name)!r}"
+        for name, found in {**said.footer, "checksum": said.checksum}.items():
+            if name in {"row_keys", "columns", "checksum"} and getattr(record, name) != found:
+                yield f"says {name}={getattr(record, name)!r}, its data file {found!r}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from skyloom.errors import DataError, ErrorKind
-from skyloom.storage import canonical_json
+from skyloom.storage import canonical_json, checksum_bytes
 
 __all__ = ["Record"]
 
@@ -25,6 +25,8 @@ class Record:
     rows: int
     size_bytes: int
     sha256: str
+    checksum: str
+    """Of the same bytes, cheaper: what the seal compares with the disk."""
     row_keys: str
     """Digest over the row keys, in row order; equals that of the input."""
     columns: str
@@ -37,8 +39,9 @@ class Record:
     """Which attempt wrote the record; for diagnosis only."""
 
     def to_json(self) -> bytes:
-        """Return the canonical text of the record."""
-        return canonical_json({name: getattr(self, name) for name in self.__slots__})
+        """Return the canonical text of the record, with a checksum of the rest as its last value."""
+        text = canonical_json({name: getattr(self, name) for name in self.__slots__})
+        return text[:-1] + _ending(text)
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> Self:
@@ -47,11 +50,21 @@ class Record:
         Raises
         ------
         DataError
-            If `data` is not a record; `where` names its file.
+            If `data` is not a record, or not as it was written; `where` names its file.
         """
+        text = data[: data.rfind(_LAST)] + b"}"
+        if data != text[:-1] + _ending(text):
+            msg = f"{where} is no commit record, or a damaged one; remove it and run the same command again"
+            raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where)
         try:
-            values = json.loads(data)
-            return cls(**{name: values[name] for name in cls.__slots__})
-        except (ValueError, KeyError, TypeError) as error:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
             msg = f"{where} is no commit record ({error}); remove it and run the same command again"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
+
+
+_LAST = b',"xxh3":'
+
+
+def _ending(text: bytes) -> bytes:
+    return _LAST + canonical_json(checksum_bytes(text).removeprefix("xxh3:")) + b"}"

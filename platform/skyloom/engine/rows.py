@@ -1,14 +1,18 @@
-"""Digests over Arrow values that do not depend on how the values are stored."""
+"""Digests over Arrow values that do not depend on how the values are stored.
+
+XXH3, 128 bits: they find out what a mistake or a bad disk changed, ten times faster than
+sha256 would. Against somebody who wants to deceive stand the sha256s of files in the manifest.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 __all__ = ["rows_digest", "rows_digests"]
 
@@ -30,9 +34,9 @@ def rows_digest(table: pa.Table, columns: Sequence[str]) -> str:
     Returns
     -------
     str
-        ``"sha256:<64 hex digits>"``.
+        ``"xxh3:<32 hex digits>"``.
     """
-    return f"sha256:{_over(table, columns).hexdigest()}"
+    return f"xxh3:{_over(table, columns).hexdigest()}"
 
 
 def rows_digests(table: pa.Table, keys: Sequence[str]) -> tuple[str, str]:
@@ -42,11 +46,11 @@ def rows_digests(table: pa.Table, keys: Sequence[str]) -> tuple[str, str]:
         return rows_digest(table, keys), rows_digest(table, names)
     digest = _over(table, keys)
     of_keys = digest.hexdigest()
-    return f"sha256:{of_keys}", f"sha256:{_over(table, names[len(keys) :], digest).hexdigest()}"
+    return f"xxh3:{of_keys}", f"xxh3:{_over(table, names[len(keys) :], digest).hexdigest()}"
 
 
-def _over(table: pa.Table, columns: Sequence[str], digest: hashlib._Hash | None = None) -> hashlib._Hash:
-    digest = digest or hashlib.sha256()
+def _over(table: pa.Table, columns: Sequence[str], digest: xxhash.xxh3_128 | None = None) -> xxhash.xxh3_128:
+    digest = digest or xxhash.xxh3_128()
     for name in columns:
         _update_column(digest, name, table.column(name))
     return digest
@@ -65,7 +69,9 @@ def _plain(dtype: pa.DataType) -> str:
 def _update(digest: Any, array: pa.Array) -> None:
     """Add an array: which values there are, how long each is, then the values."""
     dtype = array.type
-    if pa.types.is_dictionary(dtype):
+    if isinstance(dtype, pa.BaseExtensionType):
+        _update(digest, array.storage)
+    elif pa.types.is_dictionary(dtype):
         _update(digest, array.dictionary_decode())
     elif pa.types.is_struct(dtype):
         _update_valid(digest, array)

@@ -17,7 +17,7 @@ from skyloom.engine.journal import Journal
 from skyloom.engine.plan import Plan, pending
 from skyloom.engine.records import Record
 from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError, TransientError
-from skyloom.storage import canonical_json, sha256_bytes
+from skyloom.storage import canonical_json, checksum_bytes, sha256_bytes
 
 __all__ = ["FileEntry", "Manifest", "seal", "state"]
 
@@ -169,12 +169,12 @@ def _verify_files(journal: Journal, records: Sequence[Record]) -> None:
     def verify(record: Record) -> None:
         name = journal.data(record.key)
         try:
-            found = f"has digest {sha256_bytes(journal.store.read(name))}"
+            found = f"has checksum {checksum_bytes(journal.store.read(name))}"
         except NotFoundError:
             found = "is missing"
-        if found != f"has digest {record.sha256}":
+        if found != f"has checksum {record.checksum}":
             msg = (
-                f"{journal.store.location(name)} {found}, its record says {record.sha256}: it was "
+                f"{journal.store.location(name)} {found}, its record says {record.checksum}: it was "
                 f"changed after its commit. Remove it and {journal.store.location(journal.record(record.key))}, "
                 "then run the same command again"
             )

@@ -12,6 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,9 +21,10 @@ from skyloom.engine import partition_file
 from skyloom.engine.guarded import run_guarded
 from skyloom.engine.journal import Journal
 from skyloom.engine.outcomes import Outcome
+from skyloom.engine.overlap import Steps, overlapped
 from skyloom.engine.partition_file import Inspected
 from skyloom.engine.plan import Task, Work
-from skyloom.engine.processor import Computed, Processor
+from skyloom.engine.processor import Computed, Processor, begin
 from skyloom.engine.records import Record
 from skyloom.engine.rows import rows_digests
 from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError, without_secrets
@@ -68,18 +70,13 @@ def run_group(
         description, memory_bytes = _WORKS[work_id]
         deadline_s = Work.from_json(description).limits.deadline_s
         return run_guarded(work_id, description, tasks, memory_bytes=memory_bytes, deadline_s=deadline_s)
-    outcomes = []
-    for task in tasks:
-        started = time.perf_counter()
-        try:
-            work, processor = _load(work_id)
-        except Exception as error:  # the end of a task: whatever it was, the driver decides
-            outcome = Outcome.of_error(task, error)
-        else:
-            outcome = attempt(work, processor, open_store(work.store), task)
-        outcomes.append(outcome.timed(wall_s=time.perf_counter() - started, process=os.getpid()))
-        beat()
-    return outcomes
+    try:
+        work, processor = _load(work_id)
+        store = open_store(work.store)
+    except Exception as error:  # the end of a task: whatever it was, the driver decides
+        return [Outcome.of_error(task, error).timed(wall_s=0.0, process=os.getpid()) for task in tasks]
+    steps = Steps(partial(prepare, work, processor, store), partial(commit, work, store), work.limits.memory_bytes)
+    return list(overlapped(tasks, steps, beat))
 
 
 def attempt(work: Work, processor: Processor, store: Store, task: Task) -> Outcome:
@@ -100,6 +97,12 @@ def run_task(work: Work, processor: Processor, store: Store, task: Task) -> Outc
     PartitionError
         If rows raised and the job says to fail then.
     """
+    prepared = prepare(work, processor, store, task)
+    return prepared if isinstance(prepared, Outcome) else commit(work, store, task, prepared())
+
+
+def prepare(work: Work, processor: Processor, store: Store, task: Task) -> Outcome | Callable[[], Computed]:
+    """Return the outcome of a task that is done, or what computes it: its rows are read then, if they can be."""
     journal = Journal(store, work.layer, work.job_id)
     recorded = _recorded(journal, task)
     if recorded is not None:
@@ -107,12 +110,19 @@ def run_task(work: Work, processor: Processor, store: Store, task: Task) -> Outc
     if store.exists(journal.data(task.key)):
         store.settle(journal.data(task.key))
         return Outcome.of_record("recovered", record_committed(journal, work, task))
-    computed = processor.process(task)
+    return begin(processor, task)
+
+
+def commit(work: Work, store: Store, task: Task, computed: Computed) -> Outcome:
+    """Check what was computed, commit it and record it."""
+    started = time.perf_counter()
+    journal = Journal(store, work.layer, work.job_id)
     footer = _footer(work, task, computed, columns=check_computed(work, task, computed))
     written = _commit(journal, task, computed.table, footer)
     failpoint("before-record")
     record = record_committed(journal, work, task, written)
-    return Outcome.of_record("lost-race" if written is None else "computed", record, seconds=computed.seconds)
+    seconds = {**computed.seconds, "commit_s": time.perf_counter() - started}
+    return Outcome.of_record("lost-race" if written is None else "computed", record, seconds=seconds)
 
 
 def _recorded(journal: Journal, task: Task) -> Record | None:
@@ -252,6 +262,7 @@ def record_of(journal: Journal, work: Work, task: Task, written: Inspected | Non
         rows=found.rows,
         size_bytes=found.size_bytes,
         sha256=found.sha256,
+        checksum=found.checksum,
         row_keys=found.footer["row_keys"],
         columns=found.footer["columns"],
         flagged=int(found.footer["flagged"]),

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from skyloom.catalog import Catalog, Partition, open_catalog
 from skyloom.columns import Column, schema_of
-from skyloom.engine import Limits, Plan, Task, history
+from skyloom.engine import DECOMPRESSION, Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
@@ -23,8 +23,6 @@ from skyloom.storage import Store, check_name, open_store
 
 __all__ = ["JobPlan", "plan_job"]
 
-DECOMPRESSION = 6
-"""Bytes in memory per byte of Parquet: light curves were seen to take 2 to 4, plus the batch."""
 VERSIONED = ("numpy", "pyarrow")
 """Libraries whose version may change a value of any model, or a byte of a file."""
 
@@ -221,7 +219,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """Return everything that may change a value; not workers, batch sizes or paths."""
     return {
-        "protocol": 1,
+        "protocol": 2,
         "catalog": {"snapshot": catalog.snapshot()},
         "layers": {layer.name: layer.published.manifest.columns for layer in layers},
         "columns": {s.read.name: [s.layer, s.found.name, s.found.unit] for s in sources},

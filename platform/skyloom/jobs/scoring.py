@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 
 from skyloom.catalog.partition import Partition, read_partition
 from skyloom.columns import schema_of
-from skyloom.engine import Computed, Fault, Piece, Task, rows_digest
+from skyloom.engine import Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import check_same, load_model
 from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
@@ -45,20 +44,6 @@ class Scoring:
         self.estimator = self.model.build()
         self.batch_rows: int = settings["batch_rows"]
         self.flag = flag_column(self.model.system, settings["layer"]).name
-
-    def process(self, task: Task) -> Computed:
-        """Score every row of one partition."""
-        started = time.perf_counter()
-        rows = self.split(task)
-        read = time.perf_counter()
-        piece = rows.compute(0, task.rows)
-        return Computed(
-            table=piece.table,
-            row_keys=rows.row_keys,
-            faults=piece.faults,
-            flag_column=rows.flag_column,
-            seconds={"read_s": read - started, "model_s": time.perf_counter() - read},
-        )
 
     def split(self, task: Task) -> ScoringRows:
         """Read the rows of one partition."""

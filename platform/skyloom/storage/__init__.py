@@ -5,7 +5,7 @@ first writer of a name wins, nothing is ever overwritten, and a name that can be
 holds all of its bytes.
 """
 
-from skyloom.storage.digests import canonical_json, sha256_bytes, sha256_file
+from skyloom.storage.digests import canonical_json, checksum_bytes, sha256_bytes, sha256_file
 from skyloom.storage.log import read_log
 from skyloom.storage.names import check_location, check_name
 from skyloom.storage.store import LocalStore, Log, Staged, Store, open_store
@@ -22,6 +22,7 @@ __all__ = [
     "canonical_json",
     "check_location",
     "check_name",
+    "checksum_bytes",
     "open_store",
     "read_log",
     "sha256_bytes",

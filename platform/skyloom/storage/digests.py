@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["canonical_json", "sha256_bytes", "sha256_file"]
+import xxhash
+
+__all__ = ["canonical_json", "checksum_bytes", "sha256_bytes", "sha256_file"]
 
 
 def canonical_json(value: Any) -> bytes:
@@ -27,6 +29,14 @@ def canonical_json(value: Any) -> bytes:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
+
+
+def checksum_bytes(data: bytes) -> str:
+    """Return ``"xxh3:<32 hex digits>"`` of `data`: finds out damage, ten times faster than sha256.
+
+    Not for what somebody may have changed on purpose.
+    """
+    return f"xxh3:{xxhash.xxh3_128_hexdigest(data)}"
 
 
 def sha256_bytes(data: bytes) -> str:
