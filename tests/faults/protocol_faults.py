@@ -139,7 +139,7 @@ def attempted(plan: Plan, store: Store) -> str:
     try:
         with workers_use(store):
             finish(plan, store)
-    except (SkyloomError, OSError) as error:
+    except SkyloomError as error:
         return type(error).__name__
     return ""
 

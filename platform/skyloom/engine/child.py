@@ -109,7 +109,7 @@ class Child:
                 if clock.spent_s() > limit_s or clock.wall_s() > PATIENCE[0] + PATIENCE[1] * limit_s:
                     self.close()
                     return Attempt(cause=TIMEOUT, message=f"no answer within {limit_s:.2g} s", cost_s=limit_s)
-            cost_s = clock.spent_s()
+            cost_s = clock.cost_s()
             answer = json.loads(self._pipe.recv_bytes())
             self.fresh = False
             return self._attempt(answer, cost_s)
@@ -150,7 +150,7 @@ class _Clock:
         self._pid = pid
         self._process = psutil.Process(pid)
         self._started = self._last = time.monotonic()
-        self._cpu_s = self._used_s()
+        self._first_s = self._cpu_s = self._used_s()
         self._rss_bytes: int = self._process.memory_info().rss
         self._spent_s = 0.0
 
@@ -164,7 +164,13 @@ class _Clock:
     def wall_s(self) -> float:
         return time.monotonic() - self._started
 
+    def cost_s(self) -> float:
+        """Return what counts for the pace: also what was used while the process grew."""
+        spent_s = self.spent_s()
+        return max(spent_s, self._cpu_s - self._first_s)
+
     def spent_s(self) -> float:
+        """Return what counts against a limit."""
         with contextlib.suppress(psutil.Error, OSError):
             now, cpu_s = time.monotonic(), self._used_s()
             step_s, used_s = now - self._last, cpu_s - self._cpu_s

@@ -41,7 +41,7 @@ class Rates:
     """The pace of a run, and the deadline that follows from it."""
 
     KEPT = 256
-    ENOUGH = 5
+    ENOUGH = 2
     """Tasks before the pace counts as known."""
     TIMES = 10.0
     """A task is overdue after so many times the 95th percentile of the pace."""

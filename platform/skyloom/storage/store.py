@@ -15,7 +15,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -186,11 +186,19 @@ class LocalStore:
 
     def exists(self, name: str) -> bool:
         """Return whether `name` is there."""
-        return self.files.exists(self.path(name))
+        with translated(self.location(name), "look at"):
+            return self.files.exists(self.path(name))
 
     def size(self, name: str) -> int:
-        """Return the bytes that `name` holds."""
-        return self.files.size(self.path(name))
+        """Return the bytes that `name` holds.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not there.
+        """
+        with self._reading(name):
+            return self.files.size(self.path(name))
 
     def read(self, name: str) -> bytes:
         """Return what `name` holds.
@@ -199,10 +207,20 @@ class LocalStore:
         ------
         NotFoundError
             If it is not there.
+        TransientError
+            If the file system failed.
         """
-        try:
+        with self._reading(name):
             return self.files.read(self.path(name))
-        except (FileNotFoundError, NotADirectoryError):
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            with translated(self.location(name), "read"):
+                yield
+        except TransientError as error:
+            if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                raise
             msg = f"{self.location(name)} does not exist"
             raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, name=name) from None
 
@@ -222,12 +240,11 @@ class LocalStore:
         ------
         NotFoundError
             If it is not there.
+        TransientError
+            If the file system failed.
         """
-        try:
+        with self._reading(name):
             return self.path(name).open("rb")
-        except (FileNotFoundError, NotADirectoryError):
-            msg = f"{self.location(name)} does not exist"
-            raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, name=name) from None
 
     def log(self, name: str) -> Log:
         """Return a log to append lines to; its directory must exist."""
@@ -237,7 +254,8 @@ class LocalStore:
     def names(self, prefix: str) -> list[str]:
         """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""
         folder = self.path(prefix) if prefix else Path(self.root)
-        return [name for name in self.files.names(folder) if not name.startswith(TEMPORARY)]
+        with translated(str(folder), "list"):
+            return [name for name in self.files.names(folder) if not name.startswith(TEMPORARY)]
 
     def make_directories(self, names: Iterable[str]) -> None:
         """Make directories with their parents, durably.
@@ -353,11 +371,13 @@ class LocalStaged:
                 with translated(str(self.target)):
                     self.files.close(self.file)
         finally:
-            self.files.unlink(self.temporary)
+            # What cannot be removed is garbage all the same; it must not hide why the write failed.
+            with suppress(OSError):
+                self.files.unlink(self.temporary)
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str, doing: str = "write") -> Iterator[None]:
     """Turn the errors of a file system into ours: full, or try again."""
     try:
         yield
@@ -365,7 +385,7 @@ def translated(where: str) -> Iterator[None]:
         if error.errno in FULL:
             msg = f"no room left to write {where}: enlarge the store or quota, then run again"
             raise StoreFullError(msg, kind=ErrorKind.STORE_FULL, where=where) from error
-        msg = f"cannot write {where}: {error.strerror or error}"
+        msg = f"cannot {doing} {where}: {error.strerror or error}; run the same command again"
         raise TransientError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
 
 
