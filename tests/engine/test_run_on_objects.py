@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import skyloom.storage.objects
-from skyloom.engine import Journal, history, published, run_plan, seal
+from skyloom.engine import Journal, history, plan_expiry, published, repair, replay, run_plan, seal, verify
 from skyloom.errors import (
     ConflictError,
     DataError,
@@ -28,7 +28,8 @@ from skyloom.storage import LocalStore, open_store, read_log
 from skyloom.storage.requests import RequestFailedError
 from tests import seaweed
 from tests.engine import toy
-from tests.engine.test_run import finish, in_process, never
+from tests.engine.finished import face, finish
+from tests.engine.test_run import in_process, never
 
 
 @pytest.fixture
@@ -238,3 +239,52 @@ def files_of(store, prefix):
             yield store.read(full)
         except NotFoundError:
             yield from files_of(store, full)
+
+
+DAMAGED = {
+    "flip": lambda data: bytes([data[0] ^ 1]) + data[1:],
+    "truncate": lambda data: data[:-9],
+    "remove": None,
+}
+
+
+def damage(store, name, change):
+    data = store.read(name)
+    store.delete(name)
+    if change is not None:
+        store.put_if_absent(name, change(data))
+    return data
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_damage_is_found_and_repaired_to_the_same_bytes_and_kept_aside(store, how):
+    plan = toy.plan(4)
+    finish(plan, store)
+    journal = Journal(store, "toy", plan.job_id)
+    names = [journal.data(plan.tasks[2].key), journal.record(plan.tasks[1].key), journal.name("provenance.json")]
+    whole = {name: damage(store, name, DAMAGED[how]) for name in names}
+    damaged = {store.read(name) for name in names} if how != "remove" else set()
+    assert {difference.file for difference in verify(store, "toy").differences} & set(names)
+    done = repair(store, "toy", plan, in_process, face=face)
+    assert done.after.ok
+    assert done.partitions == [plan.tasks[2].key]
+    assert all(store.read(name) == data for name, data in whole.items() if "/records/" not in name)
+    assert {store.read(name) for name in done.aside} >= damaged
+    assert rows(store) == list(range(40))
+
+
+def test_a_replay_agrees_and_leaves_nothing(store):
+    plan = toy.plan(4)
+    finish(plan, store)
+    before = sorted(name for name, _ in store.walk(""))
+    found = replay(published(store, "toy"), plan, in_process, partitions=2, seed=1)
+    assert (len(found.keys), found.different) == (2, ())
+    assert sorted(name for name, _ in store.walk("")) == before
+
+
+def test_expiring_on_an_object_store_is_refused_with_the_reason(store):
+    finish(toy.plan(2), store)
+    finish(toy.plan(2, identity={"model": "newer"}), store, agreed=1)
+    with pytest.raises(SpecError, match="is not on a file system: no version or job is removed"):
+        plan_expiry(store, "toy", keep=1)
+    assert [version.version for version in history(store, "toy")] == [1, 2]

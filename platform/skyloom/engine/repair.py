@@ -22,7 +22,7 @@ from skyloom.engine.seal import state
 from skyloom.engine.verify import Verification, verify
 from skyloom.engine.worker import record_committed, record_of
 from skyloom.errors import DataError, ErrorKind, NotFoundError
-from skyloom.storage import Store, canonical_json, sha256_bytes, upkeep_of
+from skyloom.storage import Store, canonical_json, mender_of, sha256_bytes
 
 __all__ = ["Face", "Repaired", "repair"]
 
@@ -74,10 +74,7 @@ def repair(
         or a reference is damaged, which nothing can make again. Nothing was changed then.
     NotFoundError
         If there is no such version, or it has expired.
-    SpecError
-        If the store is not on a file system.
     """
-    upkeep_of(store)
     found = verify(store, layer, version)
     done = Repaired(found, found)
     for _ in range(PASSES):
@@ -196,7 +193,7 @@ class _Mending:
         """Set aside what has a name, if anything has, and give the name to `data`."""
         inside = name.removeprefix(f"{self.journal.name()}/")
         aside = self.journal.name("aside", self.repair_id, inside)
-        if upkeep_of(self.store).set_aside(name, aside):
+        if mender_of(self.store).set_aside(name, aside):
             self.done.aside.append(aside)
         if data is not None:
             self.store.put_if_absent(name, data)

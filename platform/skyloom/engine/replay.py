@@ -14,7 +14,7 @@ from skyloom.engine.publish import Published, Reference
 from skyloom.engine.records import Record
 from skyloom.engine.run import ExecutorSource, run_plan
 from skyloom.errors import ConflictError, ErrorKind, SpecError
-from skyloom.storage import Store, open_store, upkeep_of
+from skyloom.storage import Store, mender_of, open_store
 
 __all__ = ["Replayed", "check_same_job", "recomputed", "replay"]
 
@@ -49,7 +49,7 @@ def replay(pinned: Published, plan: Plan, executor: ExecutorSource, *, partition
     ConflictError
         If `plan` is of another job.
     SpecError
-        If `partitions` is below 1, or the store is not on a file system.
+        If `partitions` is below 1.
     """
     check_same_job(pinned.reference, plan)
     if partitions < 1:
@@ -91,11 +91,10 @@ def recomputed(
 
     It lies inside `store`, where every worker can write.
     """
-    upkeep = upkeep_of(store)
     name = f"{SCRATCH}{uuid.uuid4().hex}"
     store.make_directories([name])
     scratch = open_store(store.location(name))
     try:
         yield scratch, run_plan(replace(plan, tasks=tuple(tasks)), scratch, executor).records
     finally:
-        upkeep.remove(name)
+        mender_of(store).remove(name)

@@ -26,7 +26,7 @@ from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.jobs.execute import Workers, collection_of, face_of
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.spec import JobSpec, load_job
-from skyloom.storage import open_store, upkeep_of
+from skyloom.storage import mender_of, open_store
 
 __all__ = ["Checked", "base_keys", "repair_layer", "verify_layer"]
 
@@ -190,7 +190,7 @@ def _mend_collection(done: Repaired, planned: JobPlan) -> None:
         if planned.store.exists(name) and planned.store.read(name) == data:
             continue
         aside = Journal(planned.store, layer, reference.job_id).name("aside", stamp, name.partition("/")[2])
-        if upkeep_of(planned.store).set_aside(name, aside):
+        if mender_of(planned.store).set_aside(name, aside):
             done.aside.append(aside)
         planned.store.put_if_absent(name, data)
         done.restored.append(name)

@@ -7,6 +7,7 @@ holds all of its bytes.
 
 from skyloom.storage.digests import canonical_json, checksum_bytes, sha256_bytes, sha256_file
 from skyloom.storage.log import read_log
+from skyloom.storage.mending import mender_of
 from skyloom.storage.names import check_location, check_name
 from skyloom.storage.store import LocalStore, Log, Staged, Store, open_store
 from skyloom.storage.upkeep import REMOVED, Found, Upkeep, upkeep_of
@@ -23,6 +24,7 @@ __all__ = [
     "check_location",
     "check_name",
     "checksum_bytes",
+    "mender_of",
     "open_store",
     "read_log",
     "sha256_bytes",

@@ -195,6 +195,21 @@ class ObjectStore:
             found = self.requests.names(self.key(prefix) if prefix else self._prefix)
         return sorted({name for name in found if not name.startswith(TEMPORARY)})
 
+    def walk(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield the name and size of every object below `prefix` ("" for the root), in no order."""
+        with self._translated(prefix):
+            found = self.requests.walk(self.key(prefix) if prefix else self._prefix)
+        for key, size in found:
+            yield (key.removeprefix(f"{self._prefix}/") if self._prefix else key), size
+
+    def delete(self, name: str) -> None:
+        """Remove one object for ever; a missing one is no error. Never part of a run."""
+        try:
+            with self._translated(name):
+                self.requests.delete(self.key(name))
+        except NotFoundError:
+            return
+
     def probe(self) -> None:
         """Check that the store does what the protocol stands on, by a race of a few writers.
 

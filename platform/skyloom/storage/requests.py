@@ -121,8 +121,16 @@ class Requests:
         # Some stores list an empty folder as an object of its own, under the prefix itself.
         return [str(path).rpartition("/")[2] for path in paths if str(path) != prefix]
 
+    def walk(self, prefix: str) -> list[tuple[str, int]]:
+        """LIST: return key and size of every object below `prefix`, in no order."""
+        import obstore
+
+        with failures():
+            found = obstore.list(self._reader, prefix)
+            return [(str(entry["path"]), int(entry["size"])) for chunk in found for entry in chunk]
+
     def delete(self, key: str) -> None:
-        """DELETE an object: only ever one's own probe."""
+        """DELETE an object; no run does, but for its own probe."""
         import obstore
 
         with failures():

@@ -152,7 +152,7 @@ def upkeep_of(store: Store) -> Upkeep:
     if isinstance(store, LocalStore):
         return Upkeep(store)
     msg = (
-        f"{store.root} is not on a file system: nothing is removed from it or moved in it here. Check it with "
-        "`skyloom layer verify`, and run damaged or outdated layers' jobs again"
+        f"{store.root} is not on a file system: no version or job is removed from it here. Let outdated ones lie, "
+        "or remove the layer's whole prefix with the store's own tools once nobody reads it"
     )
     raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, store=store.root)
