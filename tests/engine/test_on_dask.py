@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from distributed import KilledWorker
+from distributed.comm import CommClosedError
+from distributed.core import Status
+from distributed.scheduler import WorkerState
 
 import skyloom
 from skyloom.cluster import ClusterSpec, start
-from skyloom.engine import InProcessExecutor, Journal, run_plan
-from skyloom.engine.on_dask import DaskExecutor
+from skyloom.engine import InProcessExecutor, Journal, Limits, run_plan
+from skyloom.engine.on_dask import DaskExecutor, _Sent
+from skyloom.engine.suspects import Group, Suspects
 from skyloom.errors import ErrorKind, TransientError
 from skyloom.storage import LocalStore
 from tests.engine import toy
 
 pytestmark = pytest.mark.cluster
+cluster_start = import_module("skyloom.cluster.start")
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +112,52 @@ def test_no_arrow_thread_holds_python_memory_when_a_run_ends():
     sources = [path for floor in ("engine", "jobs") for path in (package / floor).rglob("*.py")]
     assert sources
     assert [path.name for path in sources if "read_table(" in path.read_text()] == []
+
+
+class _Ready(list):
+    """What `as_completed` holds when futures are ready."""
+
+    thread_condition = threading.Condition()
+
+    def has_ready(self):
+        return bool(self)
+
+    def __next__(self):
+        return self.pop()
+
+
+class _Ended:
+    """A future whose worker died after it had ended, as did the worker that did it again."""
+
+    key, status = "k", "finished"
+
+    def result(self, timeout):
+        worker = WorkerState(
+            address="tcp://127.0.0.1:1", status=Status.running, pid=1, name="w", nthreads=1, memory_limit=1,
+            local_directory="", nanny="", server_id="s", services={}, versions={}, extra={}, scheduler=None,
+        )  # fmt: skip
+        raise KilledWorker("k", worker, 0)
+
+    def release(self):
+        pass
+
+
+def test_a_group_whose_result_died_with_two_workers_is_done_again_and_ends_nothing(cluster, monkeypatch):
+    executor, group, future = DaskExecutor(cluster.client), Group(toy.plan(2).tasks), _Ended()
+    monkeypatch.setattr(executor, "_completed", _Ready([future]))
+    executor._sent["k"] = _Sent(group, future)
+    done, result = executor.next_done(1.0)
+    assert done is group
+    assert isinstance(result, KilledWorker)
+    again, given_up = Suspects(Limits()).after_death(group, result)
+    assert {task.key for each in again for task in each.tasks} == {task.key for task in group.tasks}
+    assert given_up == []
+
+
+def test_a_scheduler_that_dies_when_asked_for_its_dashboard_has_none():
+    class Client:
+        @property
+        def dashboard_link(self):
+            raise CommClosedError("ConnectionPool.identity")
+
+    assert cluster_start._dashboard(Client()) is None

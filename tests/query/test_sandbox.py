@@ -12,7 +12,7 @@ import pytest
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.query import Limits, process
 
-SMALL = Limits(memory_bytes=300_000_000, wall_s=5.0, max_rows=10_000, threads=2)
+SMALL = Limits(memory_bytes=300_000_000, wall_s=20.0, max_rows=10_000, threads=2)
 
 FORBIDDEN = {
     "other file": "select * from '/etc/passwd'",

@@ -195,3 +195,8 @@ def test_a_closed_directory_above_the_store_is_no_obstacle(tmp_path, code, obsta
     else:
         store.make_directories(["a"])
         assert (tmp_path / "a").is_dir()
+
+
+def test_a_log_whose_directory_was_removed_says_to_run_again(tmp_path):
+    with pytest.raises(TransientError, match="run the same command again"):
+        LocalStore(tmp_path).log("gone/log.jsonl")

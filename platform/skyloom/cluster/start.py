@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +76,19 @@ def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
     with dask.config.set(DASK_SETTINGS):
         if spec.kind == "scheduler":
             with _connect(spec) as client:
-                yield RunningCluster(client, client.dashboard_link)
+                yield RunningCluster(client, _dashboard(client))
         else:
             with _local(spec) as client:
-                yield RunningCluster(client, client.dashboard_link if spec.dashboard else None)
+                yield RunningCluster(client, _dashboard(client) if spec.dashboard else None)
+
+
+def _dashboard(client: Client) -> str | None:
+    """Ask the scheduler for the address of its dashboard; one that dies just now has none."""
+    try:
+        link: str = client.dashboard_link
+    except OSError:
+        return None
+    return link
 
 
 @contextmanager
@@ -124,8 +133,13 @@ def _local(spec: ClusterSpec) -> Iterator[Client]:
             memory_limit=spec.memory_bytes or "auto",
             silence_logs=logging.CRITICAL,
         )
-    with cluster, Client(cluster, set_as_default=False) as client:
-        client.register_plugin(_ignoring_interrupts())
+    with cluster, ExitStack() as stack:
+        try:
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+            client.register_plugin(_ignoring_interrupts())
+        except OSError as error:
+            msg = f"the local scheduler ended while it started ({error}); run the same command again"
+            raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST) from error
         yield client
 
 

@@ -140,6 +140,9 @@ class DaskExecutor:
             # Its worker went before the result was fetched, and Dask does the group again unasked; or
             # the scheduler went, which the next call finds out.
             return sent.group, _lost("result")
+        except KilledWorker as error:
+            # The same, and the worker that then did the group again died too.
+            return sent.group, error
         finally:
             sent.future.release()
 

@@ -247,9 +247,16 @@ class LocalStore:
             return self.path(name).open("rb")
 
     def log(self, name: str) -> Log:
-        """Return a log to append lines to; its directory must exist."""
+        """Return a log to append lines to.
+
+        Raises
+        ------
+        TransientError
+            If its directory is not there, such as that of a job that was just removed.
+        """
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.fdopen(os.open(self.path(name), flags, 0o644), "a", buffering=1)
+        with translated(self.location(name)):
+            return os.fdopen(os.open(self.path(name), flags, 0o644), "a", buffering=1)
 
     def names(self, prefix: str) -> list[str]:
         """Return the names directly below `prefix` ("" for the root), sorted, without temporary ones."""

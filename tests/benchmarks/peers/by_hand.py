@@ -1,0 +1,97 @@
+"""A hand-written loop: read ahead in a thread, score on both cores, write in a thread. ``plain`` reads and writes in turn."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.benchmarks.peers.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
+
+AHEAD = 2
+
+
+def write(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
+    """Write one partition."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {"object_id": ids, **{f"c{k}": values[:, k] for k in range(4)}}
+    pq.write_table(pa.table(columns), path, use_dictionary=False, compression="zstd", compression_level=1)
+
+
+def read(store: Path, keys: list[str], pool: ThreadPoolExecutor | None) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield slices in order, read ahead where there is a pool."""
+    waiting: list[tuple[str, Future[np.ndarray]]] = []
+    for key, start, stop in slices_of(store, keys):
+
+        def load(key: str = key, start: int = start, stop: int = stop) -> np.ndarray:
+            return np.asarray(open_partition(store, key)[1][start:stop])
+
+        if pool is None:
+            yield key, load()
+            continue
+        waiting.append((key, pool.submit(load)))
+        if len(waiting) > AHEAD:
+            first, future = waiting.pop(0)
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
+
+
+def run(store: Path, out: Path, keys: list[str], *, threads: bool) -> int:
+    """Do the job over some partitions."""
+    predict = Predictor()
+    reader = ThreadPoolExecutor(1) if threads else None
+    writer = ThreadPoolExecutor(1) if threads else None
+    parts: dict[str, list[np.ndarray]] = {}
+    written = []
+    rows = 0
+    for key, cutouts in read(store, keys, reader):
+        parts.setdefault(key, []).append(predict(cutouts))
+        ids, values = open_partition(store, key)
+        if sum(map(len, parts[key])) == values.shape[0]:
+            whole = np.concatenate(parts.pop(key))
+            rows += len(whole)
+            job = (out / f"{key}.parquet", ids, whole)
+            if writer:
+                written.append(writer.submit(write, *job))
+            else:
+                write(*job)
+    for each in written:
+        each.result()
+    for pool in (reader, writer):
+        if pool:
+            pool.shutdown()
+    return rows
+
+
+def main() -> None:
+    """Share the partitions between as many processes as there are cores."""
+    store, out = arguments()
+    keys = keys_of(store)
+    cores = len(os.sched_getaffinity(0))
+    threads = "plain" not in sys.argv
+    ready = time.perf_counter()
+    children = []
+    for core in range(1, cores):
+        pid = os.fork()
+        if pid == 0:
+            run(store, out, keys[core::cores], threads=threads)
+            os._exit(0)
+        children.append(pid)
+    run(store, out, keys[::cores], threads=threads)
+    for pid in children:
+        if os.waitpid(pid, 0)[1]:
+            raise RuntimeError("a child failed")
+    rows = sum(open_partition(store, key)[1].shape[0] for key in keys)
+    finish(rows, ready)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What a command takes: wall clock, CPU and memory of it and of every process that it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+__all__ = ["Used", "metered"]
+
+TICK_S = 0.1
+"""Time between two looks at the processes: more would take the time of a core itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one run took."""
+
+    wall_s: float
+    cpu_s: float
+    """Of all processes: what the kernel says of those that were waited for, or the last looks at all, if that is more."""
+    peak_bytes: int
+    """Largest sum of resident memory at one time; what processes share counts once for each."""
+    output: str
+    """What it printed."""
+
+
+def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Used:
+    """Run a command to its end.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails or takes longer than `timeout_s`; with the end of what it said.
+    """
+    before, started = _waited_s(), time.perf_counter()
+    process = subprocess.Popen(
+        list(command), env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    known: dict[int, psutil.Process] = {process.pid: psutil.Process(process.pid)}
+    cpu_s: dict[int, float] = {}
+    peak = 0
+    output: list[str] = []
+    reader = _reader(process, output)
+    while process.poll() is None:
+        peak = max(peak, _look(known, cpu_s))
+        if time.perf_counter() - started > timeout_s:
+            for each in known.values():
+                with contextlib.suppress(psutil.Error):
+                    each.kill()
+            process.wait()
+            raise RuntimeError(f"{command[0]} took longer than {timeout_s:.0f} s:\n{''.join(output)[-2000:]}")
+        time.sleep(TICK_S)
+    wall_s = time.perf_counter() - started
+    reader.join(timeout=5)
+    text = "".join(output)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{text[-3000:]}")
+    return Used(wall_s, max(sum(cpu_s.values()), _waited_s() - before), peak, text)
+
+
+def _reader(process: subprocess.Popen[str], output: list[str]) -> object:
+    from threading import Thread
+
+    def read() -> None:
+        assert process.stdout is not None
+        output.extend(process.stdout)
+
+    thread = Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _waited_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _look(known: dict[int, psutil.Process], cpu_s: dict[int, float]) -> int:
+    """Note the CPU time of every process known, find their children, and return the memory of all."""
+    for process in psutil.process_iter(["ppid"]):
+        if process.info["ppid"] in known:
+            known.setdefault(process.pid, process)
+    total = 0
+    for pid, process in known.items():
+        with contextlib.suppress(psutil.Error), process.oneshot():
+            times = process.cpu_times()
+            cpu_s[pid] = times.user + times.system
+            total += process.memory_info().rss
+    return total
