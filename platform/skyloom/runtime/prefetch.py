@@ -29,9 +29,10 @@ def prefetched(make: Callable[[Item], Made], items: Iterable[Item], *, ahead: in
     """Yield an iterator over ``make(item)``, made in a thread, in order.
 
     Results that wait and the one that is being made are at most `ahead`, so memory is bounded
-    by one more than that, with the one that is worked on. What `make` raises is raised where its result would have come. Leaving the block, for whatever reason,
-    stops the thread after the item that it is at, and waits for that: no thread outlives it,
-    which matters to a process that forks afterwards.
+    by one more than that, with the one that is worked on. What `make` raises is raised where
+    its result would have come. Leaving the block, for whatever reason, stops the thread after
+    the item that it is at, and waits for that: no thread outlives it, which matters to a
+    process that forks afterwards.
 
     Parameters
     ----------
