@@ -74,14 +74,14 @@ def sky(tmp_path):
     data[90:110, 90:110] = np.nan
     wcs = tan(200)
     write_image(tmp_path / "r.fits", data, wcs)
-    x = np.concatenate([rng.uniform(20, 180, 30), [0.0, 199.0, 100.0], [900.0, -800.0]])
-    y = np.concatenate([rng.uniform(20, 180, 30), [100.0, 199.0, 100.0], [100.0, 100.0]])
+    x = np.concatenate([rng.uniform(20, 180, 30), [0.3, 199.3, 100.3], [900.0, -800.0]])
+    y = np.concatenate([rng.uniform(20, 180, 30), [100.3, 199.3, 100.3], [100.0, 100.0]])
     catalog = catalog_at(tmp_path / "rows", *wcs.pixel_to_world_values(x, y))
     return catalog, data, wcs, x, y
 
 
 def test_cuts_on_the_images_own_grid_are_astropys(tmp_path, sky):
-    catalog, data, wcs, x, y = sky
+    catalog, data, _wcs, x, y = sky
     made = make_cutouts(catalog, [str(tmp_path / "r.fits")], tmp_path / "store", size=16)
     assert (made.rows, made.without, made.shape) == (35, 3, (1, 16, 16))
     values, coverage = all_rows(catalog, tmp_path / "store")
@@ -113,7 +113,7 @@ def test_each_image_is_opened_once_and_of_two_the_one_with_more_data_is_taken(tm
 
 
 def test_resampled_north_up_a_turned_image_gives_what_a_straight_one_gives(tmp_path):
-    sky_of = lambda w: np.sin(w[0] * 9e3) + np.cos(w[1] * 9e3)  # noqa: E731
+    sky_of = lambda w: np.sin(w[0] * 2e3) + np.cos(w[1] * 2e3)  # noqa: E731
     y, x = np.mgrid[:160, :160]
     for name, angle in (("straight", 0.0), ("turned", 0.7)):
         wcs = tan(160, angle=angle)
@@ -202,7 +202,7 @@ def test_stamps_are_matched_by_id_and_rows_without_one_have_none(tmp_path):
 
 
 def test_requests_that_leave_it_open_what_to_make_are_refused(tmp_path, sky):
-    catalog, data, wcs, _, _ = sky
+    catalog, data, _wcs, _, _ = sky
     place = str(tmp_path / "r.fits")
     for options, said in (
         ({"size": 8, "bands": ["g"]}, "no image has band g; there is: r"),
@@ -251,7 +251,7 @@ def test_cuts_of_jwst_images_are_astropys_also_off_the_image(tmp_path, skyloom_d
     path = sorted(folder.glob("jw01324*.fits"))[0]
     wcs, data = WCS(fits.getheader(path)), fits.getdata(path)
     rng = np.random.default_rng(0)
-    x, y = rng.uniform(-20, 920, 300), rng.uniform(-20, 920, 300)
+    x, y = rng.uniform(-10, 910, 300), rng.uniform(-10, 910, 300)
     x[:4] = 3000.0
     catalog = catalog_at(tmp_path / "jwst", *wcs.pixel_to_world_values(x, y))
     made = make_cutouts(catalog, [str(path)], tmp_path / "store", size=32)
