@@ -71,9 +71,8 @@ def main(rows: int, rounds: int) -> None:
             speeds = [values.nbytes / 1e6 / one.cpu_s for one in taken[name]]
             size = store.statement(KEY).size_bytes / values.nbytes
             low, high = min(speeds), max(speeds)
-            sys.stdout.write(
-                f"{name:<26} {statistics.median(speeds):7.0f} MB/CPU-s ({low:.0f} to {high:.0f})  size {size:.3f}\n"
-            )
+            middle = f"{statistics.median(speeds):7.0f} MB/CPU-s"
+            sys.stdout.write(f"{name:<26} {middle} ({low:.0f} to {high:.0f})  size {size:.3f}\n")
 
 
 if __name__ == "__main__":

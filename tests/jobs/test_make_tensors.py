@@ -282,3 +282,39 @@ def test_ztf_stamps_come_back_beside_their_alerts(tmp_path, skyloom_data):
         wanted = table[name].combine_chunks().flatten().to_numpy().reshape(-1, 63, 63)[order]
         np.testing.assert_array_equal(values[:, channel], np.where(np.isfinite(wanted), wanted, np.nan))
     assert check_tensors(open_tensors(tmp_path / "store"), open_catalog(catalog.root))[0] == []
+
+
+@pytest.mark.survey_data
+def test_ztf_alerts_and_their_stamps_are_two_commands(tmp_path, skyloom_data, monkeypatch, capsys):
+    monkeypatch.setenv("SKYLOOM_DATA", str(skyloom_data))
+    rows, store = str(tmp_path / "ztf"), str(tmp_path / "store")
+    spec = Path(__file__).parents[2] / "catalogs" / "imports" / "ztf-alerts.toml"
+    assert main(["catalog", "import", str(spec), "--output", rows]) == 0
+    source = str(skyloom_data / "ztf_alerts" / "alerts.parquet")
+    words = ["cutouts", "import", rows, "--from", source, "--columns", "stamp_science", "stamp_template"]
+    assert main([*words, "--shape", "63", "63", "--output", store]) == 0
+    assert main(["cutouts", "check", store, "--catalog", rows]) == 0
+    assert open_tensors(store).layout.shape == (2, 63, 63)
+
+
+@pytest.mark.survey_data
+def test_mirabest_images_lie_at_the_positions_of_their_files(tmp_path, skyloom_data):
+    import importlib.util
+
+    tool = Path(__file__).parents[2] / "catalogs" / "make_mirabest_table.py"
+    loaded = importlib.util.spec_from_file_location("make_mirabest_table", tool)
+    module = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(module)
+    source = skyloom_data / "mirabest" / "mirabest_batches_792_150x150.parquet"
+    table = module.table_of(source)
+    pq.write_table(table, tmp_path / "mirabest.parquet")
+    ids = table["mirabest_id"].to_numpy()
+    catalog = catalog_at(tmp_path / "rows", table["ra"].to_numpy(), table["dec"].to_numpy(), ids)
+    made = import_cutouts(
+        catalog, tmp_path / "mirabest.parquet", tmp_path / "store", columns=["image"], shape=(150, 150),
+        id_column="mirabest_id", pixel_arcsec=1.8,
+    )  # fmt: skip
+    assert made.without == 0
+    values, _ = all_rows(catalog, tmp_path / "store")
+    wanted = pq.read_table(source, columns=["image_u8"])["image_u8"].combine_chunks().flatten().to_numpy()
+    np.testing.assert_array_equal(values[:, 0], wanted.reshape(-1, 150, 150))
