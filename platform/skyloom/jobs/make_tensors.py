@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,7 +211,10 @@ def _parquet_ids(path: Path, name: str) -> NDArray[Any]:
 
 def _parquet_stamps(path: Path, columns: Sequence[str], shape: Sequence[int]) -> NDArray[Any]:
     file = pq.ParquetFile(path)
-    out = np.empty((file.metadata.num_rows, len(columns), *shape), np.float32)
+    whole = (file.metadata.num_rows, len(columns), *shape)
+    # The rows of a partition are anywhere in the file: it is read once, in order, into a file that has
+    # no name, so that memory holds only what is looked at.
+    out = np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=whole) if whole[0] else np.empty(whole)  # noqa: SIM115
     for channel, name in enumerate(columns):
         if name not in file.schema_arrow.names:
             raise _wrong(f"{path} has no column {name!r}; there is: {', '.join(file.schema_arrow.names)}")
