@@ -26,6 +26,7 @@ from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.jobs.execute import Workers, collection_of, face_of
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.spec import JobSpec, load_job
+from skyloom.jobs.tensors import catalog_part
 from skyloom.storage import mender_of, open_store
 
 __all__ = ["Checked", "base_keys", "repair_layer", "verify_layer"]
@@ -114,7 +115,7 @@ def base_keys(catalog: Catalog) -> BaseKeys:
         if partition is None:
             msg = f"{catalog.root} has no partition {entry.key}"
             raise DataError(msg, kind=ErrorKind.NO_SUCH_FILE, key=entry.key)
-        if partition.digest != entry.input_digest:
+        if partition.digest != catalog_part(entry.input_digest):
             msg = f"partition {entry.key} of {catalog.root} is not the one that the layer was computed from"
             raise DataError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, key=entry.key)
         return rows_digest(read_partition(catalog.root, partition, list(row_keys)), row_keys)

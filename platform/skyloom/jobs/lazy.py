@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from skyloom.catalog.nesting import as_struct_of_lists, is_list_of_structs
+from skyloom.errors import ErrorKind, SpecError
 from skyloom.jobs.models import LoadedModel, load_model
 from skyloom.jobs.scoring import model_rows
 from skyloom.jobs.sources import bind
@@ -28,6 +29,10 @@ def with_model(
 ) -> Any:
     """Return `view` as an LSDB catalog with a model's columns; see `CatalogView.with_model`."""
     model = load_model(name, weights, settings)
+    if model.tensors:
+        names = ", ".join(read.name for read in model.tensors)
+        msg = f"model {name} reads tensors ({names}), which only a job does: name their stores in [input.tensors]"
+        raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, model=name)
     sources = bind(model.reads, view.base, view.layers, columns=columns, units={})
     units = {source.read.name: source.found.unit for source in sources}
     flat = [[source.read.name, "", source.found.name, source.found.unit] for source in sources]

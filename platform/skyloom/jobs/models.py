@@ -15,6 +15,7 @@ from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
 from skyloom.models.weights import default_variant, load_weights
 from skyloom.runtime.contract import System, Weights
+from skyloom.runtime.tensors import TensorInput
 
 __all__ = ["LoadedModel", "check_same", "load_model"]
 
@@ -50,6 +51,12 @@ class LoadedModel:
     def reads(self) -> tuple[Column, ...]:
         """Columns that the model reads."""
         return self.system.reads(self.config)
+
+    @property
+    def tensors(self) -> tuple[TensorInput, ...]:
+        """Images and spectra that the model reads; none, for a system that does not list any."""
+        listed = getattr(self.system, "tensors", None)
+        return tuple(listed(self.config)) if listed else ()
 
     def build(self) -> Any:
         """Return the estimator."""

@@ -18,6 +18,7 @@ from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
+from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
 from skyloom.runtime.scoring import layer_columns
 from skyloom.storage import Store, check_name, open_store
 
@@ -25,6 +26,8 @@ __all__ = ["JobPlan", "plan_job"]
 
 VERSIONED = ("numpy", "pyarrow")
 """Libraries whose version may change a value of any model, or a byte of a file."""
+SLICES_IN_USE = 3
+"""Slices of tensors in memory beside those read ahead: the model's own, and what it makes of it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class JobPlan:
     layers: tuple[Layer, ...]
     model: LoadedModel
     sources: tuple[Source, ...]
+    tensors: tuple[TensorSource, ...]
     store: Store
     plan: Plan
     version: int
@@ -58,13 +62,13 @@ class JobPlan:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the catalog's files, of which the columns read are a part."""
-        return self.plan.size_bytes
+        """Bytes of the catalog's files, of which the columns read are a part, and of tensor stores."""
+        return self.plan.size_bytes + sum(source.bytes for source in self.tensors)
 
     @property
     def memory_bytes(self) -> int:
         """Projected memory of the largest task."""
-        return max((projected_memory_bytes(task, self.schema) for task in self.tasks), default=0)
+        return max((projected_memory_bytes(task, self.schema, self.tensors) for task in self.tasks), default=0)
 
     @property
     def schema(self) -> pa.Schema:
@@ -101,17 +105,24 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     partitions = catalog.partitions()
     check_snapshot(job, catalog)
     check_aligned(catalog, layers)
+    tensors = bind_tensors(
+        model.tensors, catalog, row_keys_of(catalog), stores=job.input.tensors, units=job.input.units
+    )
     schema, repeated = output_schema(job, catalog, model, sources)
     catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
-    identity = identity_of(job, catalog, layers=layers, model=model, sources=sources, schema=schema)
+    identity = identity_of(
+        job, catalog, layers=layers, model=model, sources=sources, tensors=tensors, schema=schema
+    )
     plan = Plan(
         layer=job.layer,
         identity=identity,
         schema=schema,
         row_keys=row_keys_of(catalog),
-        tasks=tuple(_task(partition) for partition in partitions),
+        tasks=tuple(_task(partition, tensors) for partition in partitions),
         entry="skyloom.jobs.scoring:Scoring",
-        settings=settings_of(job, catalog, layers=layers, model=model, sources=sources, repeated=repeated),
+        settings=settings_of(
+            job, catalog, layers=layers, model=model, sources=sources, tensors=tensors, repeated=repeated
+        ),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
         limits=Limits(
@@ -120,9 +131,9 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
             deadline_s=job.run.task_deadline_s,
         ),
     )
-    check_memory(plan, job.run.task_memory_bytes)
+    check_memory(plan, job.run.task_memory_bytes, tensors)
     versions = history(opened, job.layer)
-    return JobPlan(job, catalog, layers, model, sources, opened, plan, len(versions))
+    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions))
 
 
 def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
@@ -159,22 +170,26 @@ def check_snapshot(job: JobSpec, catalog: Catalog) -> None:
         raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, catalog=catalog.name)
 
 
-def check_memory(plan: Plan, limit_bytes: int) -> None:
+def check_memory(plan: Plan, limit_bytes: int, tensors: Sequence[TensorSource] = ()) -> None:
     """Refuse partitions that are projected not to fit."""
-    over = [task for task in plan.tasks if projected_memory_bytes(task, plan.schema) > limit_bytes]
+    over = [task for task in plan.tasks if projected_memory_bytes(task, plan.schema, tensors) > limit_bytes]
     if over:
         worst = max(over, key=lambda task: task.size_bytes)
         msg = (
             f"{len(over)} of {len(plan.tasks)} partitions need more than task_memory_bytes={limit_bytes}; the "
-            f"largest, {worst.key}, needs about {projected_memory_bytes(worst, plan.schema)}. Raise "
+            f"largest, {worst.key}, needs about {projected_memory_bytes(worst, plan.schema, tensors)}. Raise "
             "task_memory_bytes, or import the catalog with a smaller partition threshold"
         )
         raise SpecError(msg, kind=ErrorKind.PLAN_TOO_LARGE, key=worst.key)
 
 
-def projected_memory_bytes(task: Task, schema: pa.Schema) -> int:
-    """Return the memory that a task is projected to need: input decoded, output whole."""
-    return DECOMPRESSION * task.size_bytes + 8 * task.rows * len(schema)
+def projected_memory_bytes(task: Task, schema: pa.Schema, tensors: Sequence[TensorSource] = ()) -> int:
+    """Return the memory that a task is projected to need: input decoded, output whole, slices of tensors."""
+    held = sum(
+        min(source.store.slice_rows(), task.rows) * source.store.layout.row_bytes * (AHEAD + SLICES_IN_USE)
+        for source in tensors
+    )
+    return DECOMPRESSION * task.size_bytes + 8 * task.rows * len(schema) + held
 
 
 def output_schema(
@@ -215,6 +230,7 @@ def identity_of(
     layers: Sequence[Layer],
     model: LoadedModel,
     sources: Sequence[Source],
+    tensors: Sequence[TensorSource] = (),
     schema: pa.Schema,
 ) -> dict[str, Any]:
     """Return everything that may change a value; not workers, batch sizes or paths."""
@@ -236,6 +252,7 @@ def identity_of(
             name: importlib.metadata.version(name)
             for name in sorted({*VERSIONED, *getattr(model.system, "LIBRARIES", ())})
         },
+        **({"tensors": {s.read.name: [s.digest, s.unit] for s in tensors}} if tensors else {}),
     }
 
 
@@ -246,6 +263,7 @@ def settings_of(
     layers: Sequence[Layer],
     model: LoadedModel,
     sources: Sequence[Source],
+    tensors: Sequence[TensorSource] = (),
     repeated: Sequence[str],
 ) -> dict[str, Any]:
     """Return what a worker needs to know, as JSON."""
@@ -261,8 +279,9 @@ def settings_of(
         "row_keys": list(row_keys_of(catalog)),
         "layers": {layer.name: layer.path for layer in layers},
         "sources": [[s.read.name, s.layer, s.found.name, s.found.unit] for s in sources],
+        "tensors": [[s.read.name, s.store.location, s.unit] for s in tensors],
     }
 
 
-def _task(partition: Partition) -> Task:
-    return Task(partition.key, partition.rows, partition.bytes, partition.digest, partition.files)
+def _task(partition: Partition, tensors: Sequence[TensorSource]) -> Task:
+    return Task(partition.key, partition.rows, partition.bytes, task_digest(partition, tensors), partition.files)

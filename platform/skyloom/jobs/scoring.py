@@ -6,15 +6,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from skyloom.catalog.partition import Partition, read_partition
 from skyloom.columns import schema_of
 from skyloom.engine import Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import check_same, load_model
+from skyloom.jobs.tensors import AHEAD, TensorRows, catalog_part, open_stores
 from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
+from skyloom.runtime.prefetch import prefetched
 from skyloom.runtime.scoring import RowFault, flag_column, layer_columns, score
 from skyloom.storage import open_store
 
@@ -44,10 +48,11 @@ class Scoring:
         self.estimator = self.model.build()
         self.batch_rows: int = settings["batch_rows"]
         self.flag = flag_column(self.model.system, settings["layer"]).name
+        self.stores = open_stores(settings["tensors"])
 
     def split(self, task: Task) -> ScoringRows:
         """Read the rows of one partition."""
-        return ScoringRows(self, self._read(task))
+        return ScoringRows(self, self._read(task), task)
 
     def score(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[RowFault]]:
         """Score rows; where memory runs out, in smaller batches, from then on.
@@ -78,7 +83,7 @@ class Scoring:
         wanted: dict[str, list[str]] = {"": list(self.settings["repeated"])}
         for _, layer, found, _ in self.settings["sources"]:
             wanted.setdefault(layer, []).append(found)
-        partition = Partition(task.key, 0, 0, task.inputs, task.rows, task.size_bytes, task.digest)
+        partition = Partition(task.key, 0, 0, task.inputs, task.rows, task.size_bytes, catalog_part(task.digest))
         table = read_partition(self.settings["root"], partition, list(dict.fromkeys(wanted.pop(""))))
         for name, columns in wanted.items():
             table = self._zipped(task, table, name, columns)
@@ -104,19 +109,33 @@ class Scoring:
 class ScoringRows:
     """The rows of one partition, read; see `skyloom.engine.Rows`."""
 
-    def __init__(self, scoring: Scoring, table: pa.Table) -> None:
+    def __init__(self, scoring: Scoring, table: pa.Table, task: Task) -> None:
         settings = scoring.settings
         self._scoring = scoring
         self._rows = model_rows(table, settings["sources"], scoring.model.reads)
         self._repeated = pa.table({name: _plain(table.column(name)) for name in settings["repeated"]})
         self.row_keys = rows_digest(self._repeated, settings["row_keys"])
+        keys = self._repeated.select(settings["row_keys"])
+        units = {name: unit for name, _, unit in settings["tensors"]}
+        self._tensors = TensorRows(scoring.stores, task.key, keys, task.digest, units)
         self.flag_column = scoring.flag
 
     def compute(self, start: int, stop: int) -> Piece:
-        """Score rows `start` to `stop`."""
-        scored, faults = self._scoring.score(self._rows.slice(start, stop - start))
-        found = [Fault(start + f.row, f.cause, f.message, self.input_digest(start + f.row)) for f in faults]
-        return Piece(self._beside(start, scored), found)
+        """Score rows `start` to `stop`; where there are tensors, slice by slice, the next being read meanwhile."""
+        if not self._tensors:
+            scored, faults = self._scoring.score(self._rows.slice(start, stop - start))
+            return Piece(self._beside(start, scored), self._found(start, faults))
+        tables, found = [], []
+        with prefetched(self._tensors.read, self._tensors.slices(start, stop), ahead=AHEAD) as slices:
+            for read in slices:
+                rows, flag = self._tensors.beside(self._rows.slice(read.start, read.stop - read.start), read)
+                scored, faults = self._scoring.score(rows)
+                tables.append(self._beside(read.start, _flagged(scored, flag)))
+                found += self._found(read.start, faults)
+        return Piece(pa.concat_tables(tables).combine_chunks(), found)
+
+    def _found(self, start: int, faults: Sequence[RowFault]) -> list[Fault]:
+        return [Fault(start + f.row, f.cause, f.message, self.input_digest(start + f.row)) for f in faults]
 
     def quarantined(self, row: int, cause: str) -> pa.Table:
         """Return one row of nulls, with the flag that stands for `cause`."""
@@ -128,7 +147,10 @@ class ScoringRows:
 
     def input_digest(self, row: int) -> str:
         """Return a digest of what the model reads of one row."""
-        one = pa.Table.from_batches([self._rows.slice(row, 1)])
+        rows = self._rows.slice(row, 1)
+        if self._tensors:
+            rows, _ = self._tensors.beside(rows, self._tensors.read((row, row + 1)))
+        one = pa.table([_stored(column) for column in rows.columns], names=rows.schema.names)
         return rows_digest(one, one.column_names)
 
     def _beside(self, start: int, scored: pa.RecordBatch) -> pa.Table:
@@ -136,6 +158,17 @@ class ScoringRows:
         repeated = self._repeated.slice(start, scored.num_rows)
         names = [*repeated.column_names, *scored.schema.names]
         return pa.table(dict(zip(names, [*repeated.columns, *scored.columns], strict=True)))
+
+
+def _stored(column: pa.Array) -> pa.Array:
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def _flagged(scored: pa.RecordBatch, flag: NDArray[np.uint32]) -> pa.RecordBatch:
+    """Return scored rows with more bits in their last column."""
+    *columns, own = scored.columns
+    both = pa.array(own.to_numpy() | flag)
+    return pa.RecordBatch.from_arrays([*columns, both], schema=scored.schema)
 
 
 def _flag(cause: str) -> Flag:

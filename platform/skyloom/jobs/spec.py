@@ -28,11 +28,15 @@ class InputSpec(_Section):
     layers: tuple[str, ...] = Field(
         default=(), description="layers of the catalog whose columns the model reads too: names, or paths"
     )
+    tensors: dict[str, str] = Field(
+        default_factory=dict,
+        description="stores of the images or spectra that the model reads, by its names for them: paths or URLs",
+    )
     columns: dict[str, str] = Field(
         default_factory=dict, description="where a column that the model reads has another name in the catalog"
     )
     units: dict[str, str] = Field(
-        default_factory=dict, description="units of catalog columns whose files do not state them"
+        default_factory=dict, description="units of catalog columns, or of tensors, whose files do not state them"
     )
 
 
@@ -132,6 +136,8 @@ def parse_job(values: dict[str, Any], *, where: str) -> JobSpec:
     check_location(job.output.store or "", what="store")
     for layer in job.input.layers:
         check_location(layer, what="layer")
+    for store in job.input.tensors.values():
+        check_location(store, what="tensor store")
     return job
 
 
@@ -168,6 +174,7 @@ _EXAMPLES = {
     "snapshot": '"sha256:…"',
     "weights": '"…"',
     "store": '"layers"',
+    "tensors": '{ cutout = "stores/plasticc-64" }',
     "columns": '{ "lc.flux" = "lc.mag" }',
     "units": '{ "lc.flux" = "mag" }',
     "layers": '["lightcurve-features"]',

@@ -19,6 +19,8 @@ from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
 
 __all__ = [
+    "CUTOUT_CORRUPT",
+    "CUTOUT_MISSING",
     "KILLED_WORKER",
     "MODEL_ERROR",
     "NON_FINITE_OUTPUT",
@@ -56,7 +58,27 @@ NON_FINITE_OUTPUT = Flag(25, "NON_FINITE_OUTPUT", "an output was NaN or infinite
 KILLED_WORKER = Flag(26, "KILLED_WORKER", "the row killed the process that computed it; see the quarantine")
 TIMEOUT = Flag(27, "TIMEOUT", "the row, computed alone, did not end; see the quarantine")
 OUT_OF_MEMORY = Flag(28, "OUT_OF_MEMORY", "the row, computed alone, needed more memory than a worker has")
-PLATFORM_FLAGS = (MODEL_ERROR, NON_FINITE_OUTPUT, KILLED_WORKER, TIMEOUT, OUT_OF_MEMORY)
+CUTOUT_MISSING = Flag(
+    29,
+    "CUTOUT_MISSING",
+    "no image or spectrum: the row is off every one, or its part of the store is gone",
+    nulls=False,
+)
+CUTOUT_CORRUPT = Flag(
+    30,
+    "CUTOUT_CORRUPT",
+    "the stored image or spectrum does not agree with its checksum; none was used",
+    nulls=False,
+)
+PLATFORM_FLAGS = (
+    MODEL_ERROR,
+    NON_FINITE_OUTPUT,
+    KILLED_WORKER,
+    TIMEOUT,
+    OUT_OF_MEMORY,
+    CUTOUT_MISSING,
+    CUTOUT_CORRUPT,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,302 @@
+"""Make a tensor store for a catalog: partition by partition, a shard's rows in memory at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from skyloom.catalog import Catalog, read_partition
+from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
+from skyloom.imaging import ImageSet, cut_rows, find_images
+from skyloom.jobs.plan import row_keys_of
+from skyloom.tensors import Finding, Layout, PartitionWriter, TensorStore, check_store, create_store, key_arrays
+from skyloom.tensors.read import open_tensors
+
+__all__ = ["Made", "check_tensors", "import_cutouts", "make_cutouts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of a store."""
+
+    store: str
+    partitions: int
+    made: int
+    """Partitions made now; the others were there."""
+    rows: int
+    without: int
+    """Rows made now that have no tensor."""
+    shape: tuple[int, ...]
+    bytes: int
+
+
+def make_cutouts(
+    catalog: Catalog,
+    images: Sequence[str],
+    output: str | Path,
+    *,
+    size: int | None = None,
+    size_arcsec: float | None = None,
+    pixel_arcsec: float | None = None,
+    bands: Sequence[str] = (),
+    band_key: str | None = None,
+    unit: str | None = None,
+    dtype: str = "float32",
+) -> Made:
+    """Cut the rows of a catalog out of FITS images.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    images : sequence of str
+        See `skyloom.imaging.find_images`.
+    output : path-like
+        The store; one that the same request began is taken up.
+    size : int, optional
+        Side in pixels; or `size_arcsec`.
+    size_arcsec : float, optional
+    pixel_arcsec : float, optional
+        Resample onto this scale, north up.
+    bands : sequence of str
+        Channels in order; by default all bands of the headers, sorted.
+    band_key, unit, dtype : str
+        Header key of the band; unit of the pixels where headers do not say; type to store.
+
+    Raises
+    ------
+    SpecError
+        If size, bands, units or pixel scales leave it open what to make.
+    """
+    found = find_images(images, band_key=band_key)
+    bands = tuple(bands) or tuple(sorted({image.band for image in found}))
+    used = [image for image in found if image.band in bands]
+    lacking = sorted(set(bands) - {image.band for image in used})
+    if lacking:
+        there = ", ".join(sorted({image.band or "(none stated)" for image in found}))
+        raise _wrong(f"no image has band {', '.join(lacking)}; there is: {there}. Say band=PLACE in --images")
+    units = {image.unit for image in used}
+    if unit is None and len(units) > 1:
+        raise _wrong(f"the images have several units ({', '.join(sorted(map(repr, units)))}); convert them")
+    scales = [image.pixel_arcsec for image in used]
+    if pixel_arcsec is None and max(scales) / min(scales) > 1.01:
+        raise _wrong(
+            f"pixel scales go from {min(scales):g} to {max(scales):g} arcsec; resample with --pixel-arcsec"
+        )
+    scale = pixel_arcsec or float(np.median(scales))
+    if (size is None) == (size_arcsec is None):
+        raise _wrong("give either --size in pixels or --size-arcsec")
+    side = size if size is not None else max(1, round((size_arcsec or 0.0) / scale))
+    origin = {
+        "images": [[str(i.path), i.hdu, i.path.stat().st_size, i.path.stat().st_mtime_ns] for i in used],
+        "grid": "images' own" if pixel_arcsec is None else "TAN, north up, bilinear",
+    }
+    layout = _layout(
+        catalog,
+        shape=(len(bands), side, side),
+        bands=bands,
+        pixel_arcsec=scale,
+        unit=units.pop() if unit is None else unit,
+        dtype=dtype,
+        origin=origin,
+    )
+    opened = ImageSet(used)
+
+    def cut(rows: pa.Table) -> NDArray[Any]:
+        ra, dec = (rows[name].to_numpy().astype(np.float64) for name in (catalog.ra_column, catalog.dec_column))
+        return cut_rows(opened, ra, dec, bands=bands, size=side, pixel_arcsec=pixel_arcsec).values
+
+    return _make(catalog, layout, output, [catalog.ra_column, catalog.dec_column], cut)
+
+
+def import_cutouts(
+    catalog: Catalog,
+    source: str | Path,
+    output: str | Path,
+    *,
+    columns: Sequence[str] = (),
+    id_column: str | None = None,
+    ids: str | Path | None = None,
+    shape: Sequence[int] = (),
+    bands: Sequence[str] = (),
+    pixel_arcsec: float | None = None,
+    unit: str = "",
+    dtype: str = "float32",
+) -> Made:
+    """Bring stamps that somebody else cut into a store, matched to the catalog by id.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        With an id column.
+    source : path-like
+        ``.npy`` (N, C, H, W) or (N, H, W); a FITS cube of the same; or Parquet with one list
+        column per channel.
+    output : path-like
+    columns : sequence of str
+        List columns of a Parquet file, one per channel.
+    id_column : str, optional
+        Column of the Parquet file with ids; named as the catalog's unless told.
+    ids : path-like, optional
+        ``.npy`` with the N ids. Without it, row *i* has id *i*, as `catalog import` numbers rows.
+    shape : sequence of int
+        (H, W) of a list column.
+    bands, pixel_arcsec, unit, dtype
+        What the stamps are.
+
+    Raises
+    ------
+    SpecError, NotFoundError
+        If the request does not fit the file.
+    DataError
+        If an id occurs twice.
+    """
+    if catalog.id_column is None:
+        raise _wrong(f"catalog {catalog.name} has no id column to match stamps by; name one in its descriptor")
+    path = Path(source)
+    if not path.is_file():
+        msg = f"there is no file {path}"
+        raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, path=str(path))
+    if path.suffix == ".parquet":
+        if not columns or len(shape) != 2:
+            raise _wrong("name the list columns with --columns and their height and width with --shape H W")
+        known = _parquet_ids(path, id_column or catalog.id_column)
+        stamps = _parquet_stamps(path, columns, shape)
+    else:
+        stamps = _array(path)
+        known = np.arange(len(stamps)) if ids is None else np.load(ids, allow_pickle=False)
+    if len(known) != len(stamps):
+        raise _wrong(f"{path} has {len(stamps)} stamps and there are {len(known)} ids")
+    order = np.argsort(known, kind="stable")
+    ordered = known[order]
+    if len(known) and (ordered[1:] == ordered[:-1]).any():
+        twice = ordered[1:][ordered[1:] == ordered[:-1]][0]
+        msg = f"{path}: id {twice} occurs twice; each row of the catalog has one stamp"
+        raise DataError(msg, kind=ErrorKind.DUPLICATE_ID, file=str(path))
+    stat = path.stat()
+    layout = _layout(
+        catalog,
+        shape=stamps.shape[1:],
+        bands=tuple(bands),
+        pixel_arcsec=pixel_arcsec,
+        unit=unit,
+        dtype=dtype,
+        origin={"file": [str(path), stat.st_size, stat.st_mtime_ns], "columns": list(columns)},
+    )
+
+    def take(rows: pa.Table) -> NDArray[Any]:
+        wanted = rows[catalog.id_column].to_numpy(zero_copy_only=False)
+        out = np.full((len(wanted), *stamps.shape[1:]), np.nan, np.float32)
+        if len(ordered):
+            at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+            there = ordered[at] == wanted
+            out[there] = stamps[order[at[there]]]
+        return out
+
+    return _make(catalog, layout, output, [catalog.id_column], take)
+
+
+def _parquet_ids(path: Path, name: str) -> NDArray[Any]:
+    if name not in pq.read_schema(path).names:
+        raise _wrong(f"{path} has no id column {name!r}; name it with --id-column")
+    return np.asarray(pq.read_table(path, columns=[name], use_threads=False)[name].to_numpy())
+
+
+def _parquet_stamps(path: Path, columns: Sequence[str], shape: Sequence[int]) -> NDArray[Any]:
+    file = pq.ParquetFile(path)
+    whole = (file.metadata.num_rows, len(columns), *shape)
+    # The rows of a partition are anywhere in the file: it is read once, in order, into a file that has
+    # no name, so that memory holds only what is looked at.
+    out = np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=whole) if whole[0] else np.empty(whole)  # noqa: SIM115
+    for channel, name in enumerate(columns):
+        if name not in file.schema_arrow.names:
+            raise _wrong(f"{path} has no column {name!r}; there is: {', '.join(file.schema_arrow.names)}")
+        at = 0
+        for batch in file.iter_batches(batch_size=1024, columns=[name], use_threads=False):
+            flat = batch.column(0).flatten().to_numpy(zero_copy_only=False)
+            if len(flat) != batch.num_rows * shape[0] * shape[1]:
+                raise _wrong(f"{path}: lists of {name!r} do not have {shape[0]} x {shape[1]} values, or are null")
+            out[at : at + batch.num_rows, channel] = flat.reshape(-1, *shape)
+            at += batch.num_rows
+    return out
+
+
+def _array(path: Path) -> NDArray[Any]:
+    if path.suffix == ".npy":
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    elif path.name.lower().endswith((".fits", ".fits.gz", ".fz")):
+        from astropy.io import fits
+
+        with fits.open(path, memmap=False) as hdus:
+            data = next((hdu.data for hdu in hdus if hdu.is_image and len(hdu.shape) >= 3), np.empty(0))
+        found = np.ma.filled(np.ma.asarray(data).astype(np.float32), np.nan)
+    else:
+        raise _wrong(f"{path}: stamps come from .npy, FITS or .parquet")
+    if found.ndim not in {3, 4}:
+        raise _wrong(f"{path} has shape {found.shape}; stamps are (N, H, W) or (N, C, H, W)")
+    return np.asarray(found[:, None] if found.ndim == 3 else found)
+
+
+def _layout(catalog: Catalog, **said: Any) -> Layout:
+    return Layout(
+        kind="cutouts", catalog=catalog.name, snapshot=catalog.snapshot(), keys=row_keys_of(catalog), **said
+    )
+
+
+def _make(
+    catalog: Catalog,
+    layout: Layout,
+    output: str | Path,
+    columns: Sequence[str],
+    tensors: Callable[[pa.Table], NDArray[Any]],
+) -> Made:
+    """Make the partitions that are not there yet."""
+    store = create_store(output, layout)
+    opened = open_tensors(output)
+    partitions = catalog.partitions()
+    done = set(opened.statements(partition.key for partition in partitions))
+    step = max(1, layout.shard_rows)
+    without = 0
+    for partition in partitions:
+        if partition.key in done:
+            continue
+        rows = read_partition(catalog.root, partition, list(dict.fromkeys([*layout.keys, *columns])))
+        with PartitionWriter(store, layout, partition.key, key_arrays(rows, layout.keys)) as writer:
+            for start in range(0, rows.num_rows, step):
+                values = tensors(rows.slice(start, step))
+                without += int((~np.isfinite(values).any(axis=tuple(range(1, values.ndim)))).sum())
+                writer.append(values)
+            writer.commit()
+    held = opened.statements(partition.key for partition in partitions)
+    return Made(
+        store.root, len(partitions), len(partitions) - len(done), sum(s.rows for s in held.values()),
+        without, layout.shape, sum(s.size_bytes for s in held.values()),
+    )  # fmt: skip
+
+
+def check_tensors(store: TensorStore, catalog: Catalog) -> tuple[list[Finding], int]:
+    """Look at every byte of a store, and whether its rows are the catalog's; findings, and rows looked at."""
+
+    def partitions() -> Any:
+        for partition in catalog.partitions():
+            rows = read_partition(catalog.root, partition, list(store.layout.keys))
+            yield partition.key, key_arrays(rows, store.layout.keys)
+
+    findings, rows = check_store(store, partitions())
+    if store.layout.snapshot != catalog.snapshot():
+        text = (
+            f"the store was made for {store.layout.snapshot} of {store.layout.catalog}, not {catalog.snapshot()}"
+        )
+        findings.insert(0, Finding(str(ErrorKind.SNAPSHOT_CHANGED), "", text))
+    return findings, rows
+
+
+def _wrong(text: str, **context: Mapping[str, Any]) -> SpecError:
+    return SpecError(text, kind=ErrorKind.BAD_PARAMETER, **context)
