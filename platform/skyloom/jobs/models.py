@@ -122,7 +122,7 @@ def code_digest(system: Any) -> str:
     """Return a digest over the source of a system and of the floors that it stands on."""
     package = Path(str(skyloom.__file__)).parent
     files = {Path(inspect.getfile(system))}
-    for floor in ("features", "runtime", "timeseries"):
+    for floor in ("features", "nn", "runtime", "timeseries"):
         files.update((package / floor).rglob("*.py"))
     digest = hashlib.sha256()
     for path in sorted(files):
