@@ -150,3 +150,12 @@ def test_gradients_flow_after_inference():
     layer(image).sum().backward()
     assert layer.weight.grad is not None
     assert layer.weight.grad.abs().sum() > 0
+
+
+def test_weights_made_in_inference_mode_are_never_stale():
+    with torch.inference_mode():
+        layer = GroupConv(1, 1, 3).eval()
+        maps = torch.randn(1, 8, 5, 5)
+        before = layer(maps)
+        layer.weight.mul_(2.0)
+        assert_allclose(layer(maps), 2 * before, rtol=1e-6)

@@ -62,7 +62,8 @@ class _Symmetric(nn.Module):
         return self
 
     def _filters(self) -> tuple[Tensor, Tensor]:
-        if self.training or torch.is_grad_enabled():
+        # Weights made in inference mode count no versions: a change in place would go unseen.
+        if self.training or torch.is_grad_enabled() or self.weight.is_inference() or self.bias.is_inference():
             return self.bank(), self.bias.repeat_interleave(self.order)
         # Weights changed in place, moved or cast have another version, place or type.
         of = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in (self.weight, self.bias))

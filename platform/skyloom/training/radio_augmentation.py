@@ -72,7 +72,7 @@ def turned_batches(
     if batch_rows < 1 or len(images) != len(target):
         msg = f"needs a positive batch_rows and a target per image, got {batch_rows}, {len(images)}, {len(target)}"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
-    for rows in torch.randperm(len(images), generator=generator).split(batch_rows):
+    for rows in torch.split(torch.randperm(len(images), generator=generator), batch_rows):
         angle = 2.0 * torch.pi * torch.rand(len(rows), generator=generator)
         mirror = torch.rand(len(rows), generator=generator) < 0.5
         yield turned(images[rows], angle, mirror), target[rows]
