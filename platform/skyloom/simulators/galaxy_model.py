@@ -7,7 +7,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,23 +87,24 @@ def draw_galaxy(rng: np.random.Generator, survey: Survey, *, real: bool) -> Gala
     """
     bulge = float(np.exp(rng.uniform(*np.log(survey.bulge_arcsec))))
     ratio = float(np.exp(rng.uniform(*np.log(survey.disk_to_bulge))))
-    simple = {
-        "magnitude": float(rng.uniform(*survey.magnitude)),
-        "bulge_fraction": float(rng.uniform()),
-        "bulge_arcsec": bulge,
-        "disk_arcsec": bulge * ratio,
-        "bulge_axis_ratio": float(rng.uniform(0.3, 1.0)),
-        "disk_axis_ratio": float(rng.uniform(0.15, 1.0)),
-        "bulge_angle_deg": float(rng.uniform(0.0, 180.0)),
-        "disk_angle_deg": float(rng.uniform(0.0, 180.0)),
-    }
-    shift = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5)))
+    simple = Galaxy(
+        magnitude=float(rng.uniform(*survey.magnitude)),
+        bulge_fraction=float(rng.uniform()),
+        bulge_arcsec=bulge,
+        disk_arcsec=bulge * ratio,
+        bulge_axis_ratio=float(rng.uniform(0.3, 1.0)),
+        disk_axis_ratio=float(rng.uniform(0.15, 1.0)),
+        bulge_angle_deg=float(rng.uniform(0.0, 180.0)),
+        disk_angle_deg=float(rng.uniform(0.0, 180.0)),
+        bulge_sersic=4.0,
+        shift_px=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5))),
+    )
     if not real:
-        return Galaxy(**simple, bulge_sersic=4.0, shift_px=shift)
-    return Galaxy(
-        **simple,
+        return simple
+    return replace(
+        simple,
         bulge_sersic=round(round(float(rng.uniform(1.5, 6.0)) / _N_STEP) * _N_STEP, 1),
-        shift_px=(3.0 * shift[0], 3.0 * shift[1]),
+        shift_px=(3.0 * simple.shift_px[0], 3.0 * simple.shift_px[1]),
         arms=float(rng.uniform(0.0, 0.6)),
         arm_count=int(rng.integers(2, 5)),
         pitch_deg=float(rng.uniform(10.0, 35.0)),
