@@ -125,7 +125,7 @@ def writes(config: Config) -> tuple[Column, ...]:
         *(Column(name, "", f"calibrated probability: {words}", "float32", p) for name, words in pairs),
         *(Column(f"{name}_raw", "", f"before calibration: {words}", "float32", p) for name, words in pairs),
         Column("gm_class", "", "disk, bulge or indeterminate, by the thresholds", "string", "src.morph.type"),
-        Column("gm_set", "", "classes of a set that holds the true one in 90 % of cases", "string", "src.morph.type"),
+        Column("gm_set", "", "classes: the true one is among them in 90 % of cases", "string", "src.morph.type"),
         Column("gm_p_sd", "", "spread, over three networks, of the highest probability", "float32", "stat.stdev"),
         Column("gm_entropy", "", "entropy of the probabilities: 0 certain, 1 all alike", "float32", "stat.value"),
         Column("gm_ood", "", "p-value of being like the training: small is unlike", "float32", "stat.value"),
