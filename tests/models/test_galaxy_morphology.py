@@ -55,3 +55,10 @@ def test_nonsense_is_refused():
             galaxy_morphology.Config(**settings)
     with pytest.raises(SpecError):
         galaxy_morphology.build(galaxy_morphology.Config(), Weights({}, {}, ""))
+
+
+def test_no_rows_and_rows_of_nulls_are_taken():
+    config, batch = galaxy_morphology.Config(), rows()
+    assert scored(config, batch.slice(0, 0)).num_rows == 0
+    nulls = pa.RecordBatch.from_arrays([pa.nulls(2, field.type) for field in batch.schema], schema=batch.schema)
+    assert scored(config, nulls)["morph_flag"].to_pylist() == [MASK["NO_CUTOUT"]] * 2

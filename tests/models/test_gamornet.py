@@ -180,3 +180,10 @@ def test_settings_that_make_no_sense_are_refused():
     for settings in ({"form": "huge"}, {"disk_threshold": 1.2}, {"min_snr": float("nan")}, {"min_coverage": -0.1}):
         with pytest.raises(SpecError):
             gamornet.Config(**settings)
+
+
+def test_no_rows_and_rows_of_nulls_are_taken(estimator):
+    rows = rows_of(some_images(3))
+    assert scored(estimator, rows.slice(0, 0)).num_rows == 0
+    nulls = pa.RecordBatch.from_arrays([pa.nulls(3, field.type) for field in rows.schema], schema=rows.schema)
+    assert scored(estimator, nulls)["gm_flag"].to_pylist() == [MASK["NO_CUTOUT"]] * 3

@@ -54,9 +54,9 @@ class Recipe:
     n_labels: int = 2_000
     n_calibration: int = 1_500
     n_held_out: int = 2_500
-    epochs: int = 80
+    epochs: int = 60
     transfer_epochs: int = 80
-    scratch_epochs: int = 150
+    scratch_epochs: int = 120
     rate: float = 1e-3
     transfer_rate: float = 5e-4
 
