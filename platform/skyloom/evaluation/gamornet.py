@@ -144,7 +144,7 @@ def evaluate(
         variant=variant,
         n=len(truth),
         scores=(*scores, *REPORTED),
-        reliability=reliability(p.max(axis=1), p.argmax(axis=1) == truth, what="the most probable class"),
+        reliability=reliability(p.max(axis=1), p.argmax(axis=1) == truth, what="the class given"),
         note="All of ours is on SIMULATED galaxies; reported numbers are of real ones and of larger networks.",
     )
 
@@ -155,7 +155,7 @@ def _scores(who: str, p: NDArray[np.float64], truth: NDArray[np.int64]) -> list[
         *_basic(who, p, truth),
         Score("log-loss", who, log_loss(p, truth), bootstrap(log_loss, p, truth), "lower"),
         Score(
-            "calibration error, most probable class",
+            "calibration error, class given",
             who,
             expected_calibration_error(p.max(axis=1), right),
             bootstrap(expected_calibration_error, p.max(axis=1), right),
