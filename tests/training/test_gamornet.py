@@ -8,9 +8,11 @@ import pytest
 pytest.importorskip("galsim")
 
 from skyloom.errors import SpecError
+from skyloom.evaluation import evaluate
 from skyloom.evaluation import gamornet as measured
 from skyloom.models import gamornet
 from skyloom.models.weights import read_bundle
+from skyloom.training import train as train_by_name
 from skyloom.training.gamornet import Recipe, train
 
 TINY = Recipe(
@@ -26,7 +28,7 @@ TINY = Recipe(
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights") / "tiny"
+    folder = tmp_path_factory.mktemp("weights") / "gamornet" / "tiny"
     train(folder, seed=3, variant="tiny", recipe=TINY)
     return folder
 
@@ -39,6 +41,18 @@ def test_the_stored_weights_give_the_scores_of_their_card_again(bundle):
     for one, other in zip(card.scores, again.scores, strict=True):
         assert (one.metric, one.who) == (other.metric, other.who)
         assert one.value == pytest.approx(other.value, nan_ok=True)
+
+
+def test_the_weights_are_evaluated_by_name(bundle):
+    card, _ = read_bundle(bundle)
+    table = evaluate("gamornet", "tiny", root=bundle.parents[1])
+    assert [score.metric for score in table.scores] == [score.metric for score in card.scores]
+    assert "SIMULATED" in table.note
+
+
+def test_a_folder_of_data_is_refused_because_the_galaxies_are_simulated(tmp_path):
+    with pytest.raises(SpecError, match="simulates"):
+        train_by_name("gamornet", tmp_path, tmp_path / "out")
 
 
 def test_the_card_compares_with_every_baseline_and_says_simulated(bundle):
