@@ -41,3 +41,12 @@ def test_another_shape_or_name_is_refused():
 def test_bands_and_shape_agree():
     with pytest.raises(SpecError, match="2 channels and 3 bands"):
         TensorInput("cutout", (2, 8, 8), bands=("g", "r", "i"))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_column_of_nulls_alone_has_no_row_with_a_tensor(dtype):
+    column = batch(np.zeros((1, 1, 2, 2), dtype)).column(0)
+    rows = pa.RecordBatch.from_arrays([pa.nulls(3, column.type)], names=["cutout"])
+    found, valid = tensor_values(rows, "cutout", (1, 2, 2))
+    assert found.shape == (3, 1, 2, 2)
+    assert not valid.any()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.plasticc import plasticc_table
 from skyloom.evaluation.scores import ScoreTable
-from skyloom.models import registry, transient_anomaly, transient_class
+from skyloom.models import gamornet, registry, transient_anomaly, transient_class
 from skyloom.models.weights import load_weights
 
 __all__ = ["evaluate"]
@@ -32,7 +32,7 @@ def evaluate(
         Which weights; default: the first.
     data : table or path, optional
         A table as `plasticc_table` gives it, or the folder of the published files
-        (default ``$SKYLOOM_DATA``).
+        (default ``$SKYLOOM_DATA``); of no use to a system that simulates its own.
     root : path, optional
         Folder of bundles; default: the shipped ones.
 
@@ -44,10 +44,16 @@ def evaluate(
         If there are no such weights or data; the message says how to get them.
     """
     system = registry.system(name)
-    if name not in {transient_class.NAME, transient_anomaly.NAME}:
+    if name not in {gamornet.NAME, transient_class.NAME, transient_anomaly.NAME}:
         msg = f"model {name} learns nothing: there is nothing to evaluate"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
     card, weights = load_weights(name, variant, root=root)
+    if name == gamornet.NAME:
+        from skyloom.evaluation import gamornet as measured_gamornet
+
+        form = str(card.training["form"])
+        networks = gamornet.build(gamornet.Config(form=form), weights)
+        return measured_gamornet.evaluate(networks, weights, card.training, variant=card.variant, form=form)
     table = data if isinstance(data, pa.Table) else plasticc_table(data)
     estimator = system.build(system.Config(), weights)
     seed = int(card.training["split_seed"])

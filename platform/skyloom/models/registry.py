@@ -12,6 +12,8 @@ __all__ = ["names", "system"]
 
 _SYSTEMS = {
     "colors": "skyloom.models.colors",
+    "galaxy-morphology": "skyloom.models.galaxy_morphology",
+    "gamornet": "skyloom.models.gamornet",
     "lightcurve-features": "skyloom.models.lightcurve_features",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",

@@ -1,1 +1,1 @@
-"""Layers that several networks share."""
+"""Layers and losses that several networks share."""

@@ -86,5 +86,7 @@ def tensor_values(rows: pa.RecordBatch, name: str, shape: Sequence[int]) -> tupl
     storage = column.storage
     size = storage.type.list_size
     flat = storage.values.slice(storage.offset * size, len(storage) * size)
+    if flat.null_count:  # a column made of nulls has no values, either
+        flat = flat.fill_null(0)
     values = flat.to_numpy(zero_copy_only=True).reshape(len(storage), *shape)
     return values, np.asarray(storage.is_valid())

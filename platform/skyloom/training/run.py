@@ -14,7 +14,10 @@ from skyloom.models.card import Card
 __all__ = ["LEARNING", "train"]
 
 LEARNING = ("transient-anomaly", "transient-class")
-"""Systems that learn."""
+"""Systems that learn from PLAsTiCC's files."""
+
+SIMULATED = ("gamornet",)
+"""Systems that simulate what they learn from."""
 
 
 def train(
@@ -49,6 +52,13 @@ def train(
         If there are no data; the message says how to get them.
     """
     registry.system(name)
+    if name in SIMULATED:
+        if data is not None:
+            msg = f"model {name} simulates its training set; leave `data` out"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
+        from skyloom.training import gamornet
+
+        return gamornet.train(Path(out_dir), seed=seed, variant=variant)
     if name not in LEARNING:
         msg = f"model {name} learns nothing: there is nothing to train"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)

@@ -1,0 +1,25 @@
+"""AlexNet's normalisation across channels, in the words of its source.
+
+References
+----------
+.. [1] Krizhevsky, Sutskever & Hinton 2012, NeurIPS 25 (section 3.3).
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+__all__ = ["cross_channel_norm"]
+
+
+def cross_channel_norm(
+    radius: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+) -> nn.LocalResponseNorm:
+    """Return the layer ``x / (bias + alpha * sum of x² over 2 radius + 1 channels) ** beta``.
+
+    The sum runs over neighbouring *channels* at one pixel [1]_; a constant input c gives
+    ``c / (bias + alpha (2 radius + 1) c²) ** beta`` in all channels but the `radius` outermost.
+    torch divides its alpha by the window, which this undoes.
+    """
+    window = 2 * radius + 1
+    return nn.LocalResponseNorm(window, alpha=alpha * window, beta=beta, k=bias)

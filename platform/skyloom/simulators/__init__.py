@@ -1,0 +1,1 @@
+"""Fake skies: seeded simulations with their truth, for training, tests and examples."""
