@@ -6,8 +6,9 @@ import torch
 from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.models import gamornet
 from skyloom.models.gamornet.images import stretch
-from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze, load, state
+from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze
 from skyloom.runtime.contract import Weights
+from skyloom.runtime.networks import load_state, state_arrays
 from skyloom.runtime.scoring import score
 from skyloom.runtime.tensors import tensor_column
 from skyloom.training.gamornet_fit import fit
@@ -37,7 +38,7 @@ def estimator():
     rng = np.random.default_rng(0)
     arrays = {}
     for k in range(gamornet.MEMBERS):
-        arrays |= state(build_network(FORMS["small"], seed=k), f"net.{k}.")
+        arrays |= state_arrays(build_network(FORMS["small"], seed=k), f"net.{k}.")
     hidden = rng.normal(0, 0.3, (300, 128)).astype(np.float32)
     first = np.arange(300) < 200
     novelty = fit_novelty(hidden, rng.integers(0, 3, 300), np.arange(128), first, ~first)
@@ -58,9 +59,9 @@ def test_feature_maps_have_the_published_sides(form, sides):
     with torch.device("meta"):
         net = GaMorNet(FORMS[form])
         assert net.sides() == sides
-        logits, hidden = net(torch.empty(2, 1, sides[0], sides[0]))
-    assert logits.shape == (2, 3)
-    assert hidden.shape == (2, 4096)
+        out = net(torch.empty(2, 1, sides[0], sides[0]))
+    assert out["logits"].shape == (2, 3)
+    assert out["hidden"].shape == (2, 4096)
 
 
 @pytest.mark.parametrize(("form", "millions"), [("sdss", 58.27), ("candels", 29.96)])
@@ -73,7 +74,7 @@ def test_the_published_forms_have_the_published_number_of_parameters(form, milli
 def test_one_seed_gives_one_network_and_leaves_torchs_own_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    a, b = (state(build_network(FORMS["small"], seed=7), "") for _ in range(2))
+    a, b = (state_arrays(build_network(FORMS["small"], seed=7), "") for _ in range(2))
     assert all(np.array_equal(a[name], b[name]) for name in a)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -163,14 +164,14 @@ def test_what_cannot_be_scored_is_null_and_says_why(estimator):
 
 def test_weights_of_another_form_or_with_a_part_missing_are_refused():
     net = build_network(FORMS["small"], seed=0)
-    arrays = state(net, "net.0.")
+    arrays = state_arrays(net, "net.0.")
     for broken in (
         {name: a for name, a in arrays.items() if not name.endswith("dense.2.bias")},
         arrays | {"net.0.extra": np.zeros(1)},
         arrays | {"net.0.dense.2.bias": np.zeros(4)},
     ):
         with pytest.raises(DataError) as caught:
-            load(net, broken, "net.0.")
+            load_state(net, broken, "net.0.")
         assert caught.value.kind == ErrorKind.BAD_WEIGHTS
     with pytest.raises(SpecError):
         gamornet.build(CONFIG, None)

@@ -14,6 +14,7 @@ from skyloom.models import registry
 from skyloom.models.weights import default_variant, load_weights
 from skyloom.runtime.contract import System
 from skyloom.runtime.scoring import layer_columns, score
+from skyloom.runtime.tensors import tensor_column
 
 __all__ = ["RULES", "check_contract", "example_rows"]
 
@@ -60,7 +61,8 @@ def check_contract(
 def example_rows(system: System, config: Any, n: int, *, seed: int = 0) -> pa.RecordBatch:
     """Make N rows of the columns that a system reads: plausible in type, with a null here and there.
 
-    Nested columns are light curves of 20 to 40 points; the second row's is empty.
+    Nested columns are light curves of 20 to 40 points; the second row's is empty. Tensors are round
+    sources on noise: of the first row there is none, the second has a pixel without data.
     """
     rng = np.random.default_rng(seed)
     reads = system.reads(config)
@@ -72,7 +74,25 @@ def example_rows(system: System, config: Any, n: int, *, seed: int = 0) -> pa.Re
         bands = tuple(getattr(config, "bands", ("r",)))
         lists = [_list(column, length, bands, rng) for column in fields]
         plain[parent] = pa.StructArray.from_arrays(lists, names=[column.child for column in fields])
+    for tensor in system.tensors(config) if hasattr(system, "tensors") else ():
+        values, valid = _sources(tensor.shape, n, rng)
+        plain[tensor.name] = tensor_column(values, valid)
+        share = np.isfinite(values).reshape(n, -1).mean(axis=1) if n else np.empty(0)
+        plain[f"{tensor.name}_coverage"] = pa.array(np.where(valid, share, 0.0).astype(np.float32))
     return pa.RecordBatch.from_arrays(list(plain.values()), names=list(plain))
+
+
+def _sources(
+    shape: tuple[int, ...], n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return tensors (n, *shape) that are brightest in the middle, and which rows have one."""
+    away = sum(axis**2 for axis in np.ogrid[tuple(slice(-(k - 1) / 2, k / 2) for k in shape[1:])])
+    width, height = rng.uniform(1.5, 4.0, n), rng.uniform(50.0, 500.0, n)
+    spread = (slice(None), *(None for _ in shape))
+    values = height[spread] * np.exp(-np.sqrt(away)[None, None] / width[spread]) + rng.normal(0, 1, (n, *shape))
+    values = values.astype(np.float32)
+    values[1:2, ..., :1] = np.nan
+    return values, np.arange(n) > 0
 
 
 def _plain(column: Column, n: int, rng: np.random.Generator) -> pa.Array:

@@ -120,7 +120,8 @@ def evaluate(
     ScoreTable
         Errors are from a bootstrap over the held-out galaxies.
     """
-    from skyloom.models.gamornet.network import FORMS, build_network, load, outputs
+    from skyloom.models.gamornet.network import FORMS, build_network, outputs
+    from skyloom.runtime.networks import load_state
 
     seed = int(training["seed"])
     test = held_out or sample(form, int(training["n_held_out"]), seed=seed, domain="real", start=HELD_OUT_START)
@@ -129,7 +130,8 @@ def evaluate(
     p = calibrated(np.log(np.fmax(gamornet.average(members), 1e-12)), estimator.scale, estimator.bias)
     scores = [*_scores("ours, after transfer (simulated)", p, truth), *_single(members, truth)]
     for name, who in (("scratch", "from scratch on the same labels"), ("simulation", "simulation only")):
-        net = load(build_network(FORMS[form], seed=0), weights.arrays, f"baseline.{name}.")
+        net = build_network(FORMS[form], seed=0)
+        load_state(net, weights.arrays, f"baseline.{name}.")
         scores += _basic(f"baseline: {who}, one network", softmax(outputs(net, test.images)[0]), truth)
     shown = sample(form, int(training["n_labels"]), seed=seed, domain="real")
     forest, prior = _forest(shown, test), np.bincount(shown.label, minlength=3) / len(shown.label)

@@ -15,6 +15,7 @@ from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
 from skyloom.models.weights import default_variant, load_weights
 from skyloom.runtime.contract import System, Weights
+from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
 
 __all__ = ["LoadedModel", "check_same", "load_model"]
@@ -59,8 +60,9 @@ class LoadedModel:
         return tuple(listed(self.config)) if listed else ()
 
     def build(self) -> Any:
-        """Return the estimator."""
-        return self.system.build(self.config, self.weights)
+        """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet."""
+        with use(DeviceSettings(device="cpu")):
+            return self.system.build(self.config, self.weights)
 
 
 def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any] | None = None) -> LoadedModel:
@@ -121,7 +123,8 @@ def check_settings(config_type: type[Any], settings: dict[str, Any], model: str)
 def code_digest(system: Any) -> str:
     """Return a digest over the source of a system and of the floors that it stands on."""
     package = Path(str(skyloom.__file__)).parent
-    files = {Path(inspect.getfile(system))}
+    here = Path(inspect.getfile(system))
+    files = set(here.parent.rglob("*.py")) if here.name == "__init__.py" else {here}
     for floor in ("features", "nn", "runtime", "timeseries"):
         files.update((package / floor).rglob("*.py"))
     digest = hashlib.sha256()

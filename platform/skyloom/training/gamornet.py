@@ -88,7 +88,8 @@ def train(out_dir: Path, *, seed: int = 0, variant: str = "small-simulated", rec
     Card
         With the scores on held-out galaxies.
     """
-    from skyloom.models.gamornet.network import FORMS, build_network, outputs, state
+    from skyloom.models.gamornet.network import FORMS, build_network, outputs
+    from skyloom.runtime.networks import state_arrays
     from skyloom.training.gamornet_fit import fit
 
     recipe = recipe or Recipe()
@@ -100,10 +101,10 @@ def train(out_dir: Path, *, seed: int = 0, variant: str = "small-simulated", rec
     fit(base, *_split(simple), epochs=recipe.epochs, rate=recipe.rate, seed=seed)
     scratch = build_network(form, seed=seed + 1)
     fit(scratch, *_split(shown), epochs=recipe.scratch_epochs, rate=recipe.rate, seed=seed)
-    arrays = {**state(base, "baseline.simulation."), **state(scratch, "baseline.scratch.")}
+    arrays = {**state_arrays(base, "baseline.simulation."), **state_arrays(scratch, "baseline.scratch.")}
     members = [transferred(base, shown, recipe, seed=10 * seed + k) for k in range(gamornet.MEMBERS)]
     for k, net in enumerate(members):
-        arrays |= state(net, f"net.{k}.")
+        arrays |= state_arrays(net, f"net.{k}.")
     raw = np.stack([softmax(outputs(net, held.images)[0]) for net in members]).mean(axis=0)
     arrays |= _calibration(raw, held.label)
     arrays |= _novelty(outputs(members[0], shown.images)[1], shown.label, outputs(members[0], held.images)[1])

@@ -71,7 +71,7 @@ def fit(
             for start in range(0, len(images), _BATCH):
                 rows = order[start : start + _BATCH]
                 batch = _turned(torch.from_numpy(images[rows]), rng)
-                loss = functional.cross_entropy(net(batch)[0], torch.from_numpy(label[rows]))
+                loss = functional.cross_entropy(net(batch)["logits"], torch.from_numpy(label[rows]))
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()

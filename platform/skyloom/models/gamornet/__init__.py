@@ -28,7 +28,7 @@ from skyloom.runtime.contract import Inputs, Weights
 from skyloom.runtime.tensors import TensorInput
 
 if TYPE_CHECKING:
-    from skyloom.models.gamornet.network import GaMorNet
+    from skyloom.runtime.networks import Network
 
 __all__ = [
     "CLASSES",
@@ -49,6 +49,7 @@ __all__ = [
 NAME = "gamornet"
 TITLE = "Disk- or bulge-dominated: a galaxy's class from its image"
 QUESTION = "predict"
+LIBRARIES = ("torch",)
 
 CLASSES = ("disk", "indeterminate", "bulge")
 MEMBERS = 3
@@ -90,7 +91,7 @@ class Config:
 class Estimator:
     """Networks, what calibrates them, and what they were trained on."""
 
-    networks: tuple[GaMorNet, ...]
+    networks: tuple[Network, ...]
     scale: float
     bias: NDArray[np.float64]
     thresholds: tuple[float, float]
@@ -145,7 +146,8 @@ def build(config: Config, weights: Weights | None) -> Estimator:
     if weights is None:
         msg = f"{NAME} needs weights; make them: python -m skyloom.training.gamornet --output DIR"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=NAME)
-    from skyloom.models.gamornet.network import FORMS, build_network, load
+    from skyloom.models.gamornet.network import FORMS, build_network
+    from skyloom.runtime.networks import Network, load_state
 
     arrays, form = weights.arrays, FORMS[config.form]
     for name, shape in (("calibration", (4,)), ("thresholds", (2,)), ("conformal", (1,))):
@@ -155,8 +157,11 @@ def build(config: Config, weights: Weights | None) -> Estimator:
     disk, bulge = (
         float(stored if set_ is None else set_) for stored, set_ in zip(arrays["thresholds"], given, strict=True)
     )
+    members = [build_network(form, seed=0) for _ in range(MEMBERS)]
+    for k, member in enumerate(members):
+        load_state(member, arrays, f"net.{k}.")
     return Estimator(
-        networks=tuple(load(build_network(form, seed=0), arrays, f"net.{k}.") for k in range(MEMBERS)),
+        networks=tuple(Network(member) for member in members),
         scale=float(arrays["calibration"][0]),
         bias=arrays["calibration"][1:].astype(np.float64),
         thresholds=(disk, bulge),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyloom.errors import DataError, ErrorKind
 from skyloom.nn.lrn import cross_channel_norm
+from skyloom.runtime.networks import Network
 
-__all__ = ["FORMS", "Form", "GaMorNet", "build_network", "copy_layers", "freeze", "load", "outputs", "state"]
+__all__ = ["FORMS", "Form", "GaMorNet", "build_network", "copy_layers", "freeze", "outputs"]
 
 LAYERS = 8
-_TILE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class _Same(nn.Module):
 
 
 class GaMorNet(nn.Module):
-    """Images (B, 1, size, size) in; logits (B, 3) and the last hidden activations (B, dense) out."""
+    """Images (B, 1, size, size) in; ``logits`` (B, 3) and the last activations, ``hidden`` (B, dense), out."""
 
     def __init__(self, form: Form) -> None:
         super().__init__()
@@ -85,7 +83,7 @@ class GaMorNet(nn.Module):
             sides.append(-(-sides[-1] // 2))
         return tuple(sides)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Return logits and hidden activations."""
         x = image
         for number, convolution in enumerate(self.convolutions, start=1):
@@ -95,7 +93,7 @@ class GaMorNet(nn.Module):
         x = x.flatten(1)
         first, second, last = self.dense
         hidden = torch.tanh(second(self.dropout(torch.tanh(first(x)))))
-        return last(self.dropout(hidden)), hidden
+        return {"logits": last(self.dropout(hidden)), "hidden": hidden}
 
     def layer(self, number: int) -> nn.Module:
         """Return weight layer `number`, 1 to 8."""
@@ -140,46 +138,10 @@ def freeze(net: GaMorNet, layers: Sequence[int]) -> None:
         net.layer(number).requires_grad_(number not in layers)
 
 
-def state(net: GaMorNet, prefix: str) -> dict[str, NDArray[np.float32]]:
-    """Return the parameters as arrays whose names start with `prefix`."""
-    return {prefix + name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
-
-
-def load(net: GaMorNet, arrays: Mapping[str, NDArray[Any]], prefix: str) -> GaMorNet:
-    """Set all parameters from arrays and return the network, ready to predict.
-
-    Raises
-    ------
-    DataError
-        ``BAD_WEIGHTS`` if one is missing, too many, or of another shape.
-    """
-    wanted = net.state_dict()
-    found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    odd = sorted(set(found) ^ set(wanted))
-    odd += [name for name in wanted if not odd and found[name].shape != tuple(wanted[name].shape)]
-    if odd:
-        msg = f"weights: {prefix}{odd[0]} is missing, unexpected, or of another shape than the form has"
-        raise DataError(msg, kind=ErrorKind.BAD_WEIGHTS, array=prefix + odd[0])
-    net.load_state_dict({name: torch.tensor(array, dtype=torch.float32) for name, array in found.items()})
-    net.requires_grad_(False)
-    return net.eval()
-
-
-def outputs(net: GaMorNet, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return logits (N, 3) and hidden activations (N, dense) of stretched images (N, 1, size, size).
-
-    Rows go through in tiles of one fixed size, the last one filled up with zeros: so a row
-    gives the same bits alone and among others.
-    """
-    net.eval()
-    logits, hidden = np.empty((len(images), 3)), np.empty((len(images), net.form.dense), dtype=np.float32)
-    tile = np.zeros((_TILE, *images.shape[1:]), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(images), _TILE):
-            part = images[start : start + _TILE]
-            tile[: len(part)] = part
-            tile[len(part) :] = 0.0
-            one, two = net(torch.from_numpy(tile))
-            logits[start : start + _TILE] = one.numpy()[: len(part)]
-            hidden[start : start + _TILE] = two.numpy()[: len(part)]
-    return logits, hidden
+def outputs(
+    net: GaMorNet | Network, images: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return logits (N, 3) and hidden activations (N, dense) of stretched images (N, 1, size, size)."""
+    network = net if isinstance(net, Network) else Network(net)
+    made = network(image=images)
+    return made["logits"].astype(np.float64), made["hidden"]
