@@ -90,9 +90,8 @@ def _sources(
     width, height = rng.uniform(1.5, 4.0, n), rng.uniform(50.0, 500.0, n)
     spread = (slice(None), *(None for _ in shape))
     values = height[spread] * np.exp(-np.sqrt(away)[None, None] / width[spread]) + rng.normal(0, 1, (n, *shape))
-    values = values.astype(np.float32)
     values[1:2, ..., :1] = np.nan
-    return values, np.arange(n) > 0
+    return np.asarray(values, dtype=np.float32), np.arange(n) > 0
 
 
 def _plain(column: Column, n: int, rng: np.random.Generator) -> pa.Array:

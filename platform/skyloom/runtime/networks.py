@@ -73,7 +73,7 @@ class Network:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         learning = [name or "the module" for name, part in self.module.named_modules() if part.training]
         if learning:
-            msg = f"{learning[0]} stays in training after eval(): rows would depend on their neighbours"
+            msg = f"{learning[0]} stays in training when it shall predict: rows would depend on their neighbours"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, part=learning[0])
         self.key = (module_digest(self.module), devices.device_class(self.settings))
         self.tile_rows = min(wanted, _tiles.get(self.key, wanted))

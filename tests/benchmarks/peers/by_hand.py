@@ -1,4 +1,4 @@
-"""A hand-written loop: read ahead in a thread, score on both cores, write in a thread. ``plain`` reads and writes in turn."""
+"""A hand-written loop on every core: reads ahead and writes in threads; with ``plain``, all in turn."""
 
 from __future__ import annotations
 

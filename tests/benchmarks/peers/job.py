@@ -86,5 +86,5 @@ _STARTED = time.perf_counter()
 
 
 def finish(rows: int, ready: float) -> None:
-    """Print what the orchestrator reads: rows, and seconds from the first import to the first work and to the end."""
+    """Print rows, and seconds from the first import to the first work and to the end."""
     sys.stdout.write(f"\nDONE {rows} {ready - _STARTED:.3f} {time.perf_counter() - _STARTED:.3f}\n")

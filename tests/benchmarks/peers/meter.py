@@ -23,7 +23,7 @@ class Used:
 
     wall_s: float
     cpu_s: float
-    """Of all processes: what the kernel says of those that were waited for, or the last looks at all, if that is more."""
+    """Of all processes: of those waited for, or by the last looks at all, if that is more."""
     peak_bytes: int
     """Largest sum of resident memory at one time; what processes share counts once for each."""
     output: str

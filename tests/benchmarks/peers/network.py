@@ -1,6 +1,8 @@
-"""The network of the job on images: half a million parameters, the same weights for everybody. Imports torch only."""
+"""The network of the job on images: half a million parameters, the same for everybody. Imports torch only."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True)):
+        for i, (a, b) in enumerate(pairwise(WIDTHS)):
             layers += [nn.Conv2d(a, b, 5 if i == 0 else 3, padding="same"), nn.BatchNorm2d(b), nn.ReLU()]
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
