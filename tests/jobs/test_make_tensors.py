@@ -21,6 +21,7 @@ from skyloom.cli import main
 from skyloom.errors import DataError, NotFoundError, SpecError, StoreFullError
 from skyloom.imaging import ImageSet, cut_rows, find_images
 from skyloom.jobs.make_tensors import check_tensors, import_cutouts, make_cutouts
+from skyloom.runtime.tensors import tensor_column
 from skyloom.tensors import open_tensors
 
 CENTRE = (150.0, 2.0)
@@ -199,6 +200,22 @@ def test_stamps_are_matched_by_id_and_rows_without_one_have_none(tmp_path):
     np.save(tmp_path / "ids.npy", np.array([10, 10]))
     with pytest.raises(DataError, match="id 10 occurs twice"):
         import_cutouts(catalog, tmp_path / "twice.npy", tmp_path / "t", ids=tmp_path / "ids.npy")
+
+
+def test_tensors_in_several_parquet_files_are_one_import(tmp_path):
+    values = np.random.default_rng(3).normal(size=(7, 2, 4, 5)).astype(np.float32)
+    catalog = catalog_at(tmp_path, np.linspace(10, 50, 7), np.zeros(7), ids=np.arange(7) + 100)
+    order = np.array([6, 0, 3, 1, 5, 2, 4])
+    for number, part in enumerate((order[:4], order[4:])):
+        table = pa.table({"object_id": part + 100, "cutout": tensor_column(values[part])})
+        pq.write_table(table, tmp_path / f"stamps-{number}.parquet")
+    made = import_cutouts(
+        catalog, tmp_path / "stamps-*.parquet", tmp_path / "store", columns=["cutout"], id_column="object_id"
+    )
+    assert (made.rows, made.without, made.shape) == (7, 0, (2, 4, 5))
+    found, coverage = all_rows(catalog, tmp_path / "store")
+    np.testing.assert_array_equal(found, values)
+    assert (coverage == 1).all()
 
 
 def test_requests_that_leave_it_open_what_to_make_are_refused(tmp_path, sky):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skyloom.catalog.catalog import open_catalog
     from skyloom.catalog.check import CheckReport, check_catalog
     from skyloom.catalog.describe import Description
-    from skyloom.catalog.descriptor import Descriptor, list_descriptors, load_descriptor
+    from skyloom.catalog.descriptor import Descriptor, expand_variables, list_descriptors, load_descriptor
     from skyloom.catalog.ingest import import_catalog
     from skyloom.catalog.partition import Partition, read_partition
     from skyloom.catalog.spec import ImportSpec, load_import_spec
@@ -28,6 +28,7 @@ _HOME = {
     "Partition": "partition",
     "check_catalog": "check",
     "import_catalog": "ingest",
+    "expand_variables": "descriptor",
     "list_descriptors": "descriptor",
     "load_descriptor": "descriptor",
     "load_import_spec": "spec",
@@ -43,6 +44,7 @@ __all__ = [
     "ImportSpec",
     "Partition",
     "check_catalog",
+    "expand_variables",
     "import_catalog",
     "list_descriptors",
     "load_descriptor",

@@ -106,7 +106,7 @@ def import_(
     catalog
         A descriptor's name or file, or the path or URL of a HATS catalog.
     source
-        A .npy array, a FITS cube, or a Parquet file with list columns.
+        A .npy array, a FITS cube, or Parquet (a pattern names several files) with list or tensor columns.
     output
         The store to make.
     columns

@@ -137,17 +137,18 @@ def import_cutouts(
     catalog : Catalog
         With an id column.
     source : path-like
-        ``.npy`` (N, C, H, W) or (N, H, W); a FITS cube of the same; or Parquet with one list
-        column per channel.
+        ``.npy`` (N, C, H, W) or (N, H, W); a FITS cube of the same; or Parquet, a file or a
+        pattern of several (``"cutouts-*.parquet"``), with one list column per channel or one
+        column of fixed-shape tensors.
     output : path-like
     columns : sequence of str
-        List columns of a Parquet file, one per channel.
+        List columns of a Parquet file, one per channel; or its one column of tensors.
     id_column : str, optional
         Column of the Parquet file with ids; named as the catalog's unless told.
     ids : path-like, optional
         ``.npy`` with the N ids. Without it, row *i* has id *i*, as `catalog import` numbers rows.
     shape : sequence of int
-        (H, W) of a list column.
+        (H, W) of a list column; tensors say theirs.
     bands, pixel_arcsec, unit, dtype
         What the stamps are.
 
@@ -161,14 +162,14 @@ def import_cutouts(
     if catalog.id_column is None:
         raise _wrong(f"catalog {catalog.name} has no id column to match stamps by; name one in its descriptor")
     path = Path(source)
-    if not path.is_file():
+    paths = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+    if not paths:
         msg = f"there is no file {path}"
         raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, path=str(path))
     if path.suffix == ".parquet":
-        if not columns or len(shape) != 2:
-            raise _wrong("name the list columns with --columns and their height and width with --shape H W")
-        known = _parquet_ids(path, id_column or catalog.id_column)
-        stamps = _parquet_stamps(path, columns, shape)
+        whole = _parquet_shape(paths, columns, shape)
+        known = np.concatenate([_parquet_ids(each, id_column or catalog.id_column) for each in paths])
+        stamps = _parquet_stamps(paths, columns, whole)
     else:
         stamps = _array(path)
         known = np.arange(len(stamps)) if ids is None else np.load(ids, allow_pickle=False)
@@ -180,7 +181,7 @@ def import_cutouts(
         twice = ordered[1:][ordered[1:] == ordered[:-1]][0]
         msg = f"{path}: id {twice} occurs twice; each row of the catalog has one stamp"
         raise DataError(msg, kind=ErrorKind.DUPLICATE_ID, file=str(path))
-    stat = path.stat()
+    stats = [each.stat() for each in paths]
     layout = _layout(
         catalog,
         shape=stamps.shape[1:],
@@ -188,7 +189,10 @@ def import_cutouts(
         pixel_arcsec=pixel_arcsec,
         unit=unit,
         dtype=dtype,
-        origin={"file": [str(path), stat.st_size, stat.st_mtime_ns], "columns": list(columns)},
+        origin={
+            "files": [[str(p), s.st_size, s.st_mtime_ns] for p, s in zip(paths, stats, strict=True)],
+            "columns": list(columns),
+        },
     )
 
     def take(rows: pa.Table) -> NDArray[Any]:
@@ -209,22 +213,46 @@ def _parquet_ids(path: Path, name: str) -> NDArray[Any]:
     return np.asarray(pq.read_table(path, columns=[name], use_threads=False)[name].to_numpy())
 
 
-def _parquet_stamps(path: Path, columns: Sequence[str], shape: Sequence[int]) -> NDArray[Any]:
-    file = pq.ParquetFile(path)
-    whole = (file.metadata.num_rows, len(columns), *shape)
-    # The rows of a partition are anywhere in the file: it is read once, in order, into a file that has
+def _parquet_shape(paths: Sequence[Path], columns: Sequence[str], shape: Sequence[int]) -> tuple[int, ...]:
+    """Return (N, C, H, W) of the stamps in some Parquet files.
+
+    Raises
+    ------
+    SpecError
+        If a file lacks a column, or nothing says the shape of its lists.
+    """
+    for path in paths:
+        schema = pq.read_schema(path)
+        for name in columns:
+            if name not in schema.names:
+                raise _wrong(f"{path} has no column {name!r}; there is: {', '.join(schema.names)}")
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    found = [pq.read_schema(paths[0]).field(name).type for name in columns]
+    if len(found) == 1 and isinstance(found[0], pa.FixedShapeTensorType):
+        own = tuple(found[0].shape)
+        return (rows, *((1, *own) if len(own) == 2 else own))
+    if not columns or len(shape) != 2:
+        raise _wrong("name the list columns with --columns and their height and width with --shape H W")
+    return (rows, len(columns), *shape)
+
+
+def _parquet_stamps(paths: Sequence[Path], columns: Sequence[str], whole: tuple[int, ...]) -> NDArray[Any]:
+    # The rows of a partition are anywhere in the files: they are read once, in order, into a file that has
     # no name, so that memory holds only what is looked at.
     out = np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=whole) if whole[0] else np.empty(whole)  # noqa: SIM115
     for channel, name in enumerate(columns):
-        if name not in file.schema_arrow.names:
-            raise _wrong(f"{path} has no column {name!r}; there is: {', '.join(file.schema_arrow.names)}")
+        to = slice(None) if len(columns) == 1 else slice(channel, channel + 1)
+        shape = whole[1:] if len(columns) == 1 else (1, *whole[2:])
         at = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[name], use_threads=False):
-            flat = batch.column(0).flatten().to_numpy(zero_copy_only=False)
-            if len(flat) != batch.num_rows * shape[0] * shape[1]:
-                raise _wrong(f"{path}: lists of {name!r} do not have {shape[0]} x {shape[1]} values, or are null")
-            out[at : at + batch.num_rows, channel] = flat.reshape(-1, *shape)
-            at += batch.num_rows
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=[name], use_threads=False):
+                column = batch.column(0)
+                storage = column.storage if isinstance(column.type, pa.FixedShapeTensorType) else column
+                flat = storage.flatten().to_numpy(zero_copy_only=False)
+                if len(flat) != batch.num_rows * int(np.prod(shape)):
+                    raise _wrong(f"{path}: lists of {name!r} do not have {shape} values each, or are null")
+                out[at : at + batch.num_rows, to] = flat.reshape(-1, *shape)
+                at += batch.num_rows
     return out
 
 

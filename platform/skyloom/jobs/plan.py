@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from skyloom.catalog import Catalog, Partition, open_catalog
+from skyloom.catalog import Catalog, Partition, expand_variables, open_catalog
 from skyloom.columns import Column, schema_of
 from skyloom.engine import DECOMPRESSION, Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
@@ -105,9 +105,8 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     partitions = catalog.partitions()
     check_snapshot(job, catalog)
     check_aligned(catalog, layers)
-    tensors = bind_tensors(
-        model.tensors, catalog, row_keys_of(catalog), stores=job.input.tensors, units=job.input.units
-    )
+    stores = {name: expand_variables(place, f"job {job.job}") for name, place in job.input.tensors.items()}
+    tensors = bind_tensors(model.tensors, catalog, row_keys_of(catalog), stores=stores, units=job.input.units)
     schema, repeated = output_schema(job, catalog, model, sources)
     catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
     identity = identity_of(

@@ -30,7 +30,10 @@ class InputSpec(_Section):
     )
     tensors: dict[str, str] = Field(
         default_factory=dict,
-        description="stores of the images or spectra that the model reads, by its names for them: paths or URLs",
+        description=(
+            "stores of the images or spectra that the model reads, by its names for them: paths or URLs; "
+            "${VARIABLES} are replaced"
+        ),
     )
     columns: dict[str, str] = Field(
         default_factory=dict, description="where a column that the model reads has another name in the catalog"
