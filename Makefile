@@ -9,6 +9,7 @@
 #   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
 #   make weights    train the models that are shipped again, from their scripts
 #   make bench      the benchmarks: ratios of contestants that take turns (minutes)
+#   make bench-images  images through a network, by us and by Ray Data, Daft and Dask (an hour, own environment)
 #   make clean      remove .venv, demo-output and all caches
 #
 # PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
@@ -16,6 +17,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+peers := .venv-peers
+BENCH_FLAGS ?=
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?=
 FAULTS_FLAGS ?=
@@ -34,7 +37,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -91,9 +94,11 @@ lint: $(tools)
 	@echo "==> lint-imports"
 	@$(bin)/lint-imports
 
-weights: $(base)
-	@echo "==> Training the shipped models again, from the published files in $(SKYLOOM_DATA)"
+weights: $(tools)
+	@echo "==> [1/2] Training the models of light curves again, from the published files in $(SKYLOOM_DATA)"
 	@$(bin)/python -m skyloom.training.rebuild --data "$(SKYLOOM_DATA)"
+	@echo "==> [2/2] Simulating galaxies, and training gamornet on them (about ten minutes of one core)"
+	@OMP_NUM_THREADS=1 $(bin)/python -m skyloom.training.gamornet --output platform/skyloom/models/weights/gamornet/small-simulated
 
 bench: $(tools)
 	@echo "==> [1/3] What durability costs: the tabular job with the commit protocol, and writing plain files"
@@ -104,7 +109,18 @@ bench: $(tools)
 	@$(bin)/python -m tests.benchmarks.test_query 500000
 	@$(bin)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -q $(PYTEST_FLAGS)
 
+$(peers)/bin/python: tests/benchmarks/peers/requirements.txt
+	@echo "==> Making $(peers): what Ray Data and Daft run in"
+	@$(PYTHON) -m venv $(peers)
+	@$(peers)/bin/python -m pip install --quiet --upgrade pip
+	@$(peers)/bin/python -m pip install --quiet $(TORCH_FLAGS) $(torch)
+	@$(peers)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+bench-images: $(tools) $(peers)/bin/python
+	@$(bin)/python -m tests.benchmarks.peers.images --peers $(peers)/bin/python $(BENCH_FLAGS)
+
 clean:
 	@echo "==> Removing $(VENV), demo-output, build and caches"
-	@rm -rf $(VENV) demo-output build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks .hypothesis
+	@rm -rf $(VENV) $(peers) demo-output build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks .hypothesis
 	@find platform tests catalogs jobs -name __pycache__ -type d -prune -exec rm -rf {} +

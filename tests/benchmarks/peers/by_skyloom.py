@@ -1,0 +1,106 @@
+"""skyloom: the network as a system, run as a durable job on one worker per core."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from skyloom.columns import Column
+from skyloom.jobs.scoring import Scoring
+from skyloom.models import registry
+from skyloom.runtime.contract import Flag, Inputs
+from skyloom.runtime.networks import Network
+from skyloom.runtime.tensors import TensorInput, tensor_values
+from tests.benchmarks.peers.job import arguments, finish
+from tests.benchmarks.peers.network import SHAPE, WRITTEN
+from tests.benchmarks.peers.network import build as build_network
+
+NAME = "bench-images"
+TITLE = "The network of the benchmark on images"
+QUESTION = "predict"
+LIBRARIES = ("torch",)
+FLAGS = (Flag(0, "NO_CUTOUT", "the row has no cutout"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """No settings."""
+
+
+def tensors(config: Config) -> tuple[TensorInput, ...]:
+    """Return the cutout."""
+    return (TensorInput("cutout", SHAPE, "*", "five passbands"),)
+
+
+def reads(config: Config) -> tuple[Column, ...]:
+    """Return no column."""
+    return ()
+
+
+def writes(config: Config) -> tuple[Column, ...]:
+    """Return one probability per class."""
+    return tuple(Column(name, "", "probability", "float32", "stat.probability") for name in WRITTEN)
+
+
+def build(config: Config, weights: object) -> Network:
+    """Return the network."""
+    return Network(build_network())
+
+
+def inputs(config: Config, rows: pa.RecordBatch) -> Inputs:
+    """Hand the cutouts on, as they lie."""
+    values, valid = tensor_values(rows, "cutout", SHAPE)
+    flag = np.where(valid, 0, FLAGS[0].mask).astype(np.uint32)
+    return Inputs({"cutout": values if valid.all() else values[valid]}, flag, valid)
+
+
+def predict(estimator: Network, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the columns."""
+    found = estimator(cutout=arrays["cutout"])["out"]
+    return {name: found[:, k] for k, name in enumerate(WRITTEN)}
+
+
+class Processing(Scoring):
+    """The processor of the job, in a process to which nobody has told of this system."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        registry._SYSTEMS[NAME] = "tests.benchmarks.peers.by_skyloom"
+        super().__init__(settings)
+
+
+def main() -> None:
+    """Run the job and publish its layer."""
+    from skyloom.cluster import ClusterSpec
+    from skyloom.jobs.execute import run_planned
+    from skyloom.jobs.plan import plan_job
+    from skyloom.jobs.spec import parse_job
+
+    store, out = arguments()
+    registry._SYSTEMS[NAME] = "tests.benchmarks.peers.by_skyloom"
+    job = parse_job(
+        {
+            "job": NAME,
+            "model": NAME,
+            "layer": NAME,
+            "input": {"catalog": str(store.parent / "catalog"), "tensors": {"cutout": str(store)}},
+            "run": {"batch_rows": 256},
+        },
+        where="the benchmark",
+    )
+    planned = plan_job(job, store=out)
+    entry = "tests.benchmarks.peers.by_skyloom:Processing"
+    planned = replace(planned, plan=replace(planned.plan, entry=entry))
+    ready = time.perf_counter()
+    cores = len(os.sched_getaffinity(0))
+    report = run_planned(planned, cluster=ClusterSpec(workers=cores, dashboard=""), progress=False)
+    finish(report.rows, ready)
+
+
+if __name__ == "__main__":
+    main()
