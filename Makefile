@@ -102,7 +102,7 @@ weights: $(tools)
 
 bench: $(tools)
 	@echo "==> [1/3] What durability costs: the tabular job with the commit protocol, and writing plain files"
-	@$(bin)/python -m tests.benchmarks.durability --partitions 8 --rounds 5
+	@$(bin)/python -m tests.benchmarks.durability --partitions 24 --rounds 5
 	@echo "==> [2/3] Recovery of a finished run, the engine's cost per partition, footers of planning"
 	@$(bin)/python -m tests.benchmarks.recovery --commits 300
 	@echo "==> [3/3] Queries over layers, and whatever else times itself under pytest"

@@ -88,11 +88,19 @@ def train(out_dir: Path, *, seed: int = 0, variant: str = "small-simulated", rec
     Card
         With the scores on held-out galaxies.
     """
+    from skyloom.runtime.device import DeviceSettings, prepare, use
+
+    # One thread: with more, sums of gradients depend on how they are shared out.
+    with use(DeviceSettings(device="cpu", threads=1)) as settings:
+        prepare(settings.resolved())
+        return _train(out_dir, seed=seed, variant=variant, recipe=recipe or Recipe())
+
+
+def _train(out_dir: Path, *, seed: int, variant: str, recipe: Recipe) -> Card:
     from skyloom.models.gamornet.network import FORMS, build_network, outputs
     from skyloom.runtime.networks import state_arrays
     from skyloom.training.gamornet_fit import fit
 
-    recipe = recipe or Recipe()
     started, form = time.process_time(), FORMS[recipe.form]
     simple = sample(recipe.form, recipe.n_simulated, seed=seed, domain="simulated")
     shown = sample(recipe.form, recipe.n_labels, seed=seed, domain="real")
