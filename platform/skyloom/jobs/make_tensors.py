@@ -172,7 +172,7 @@ def import_cutouts(
         stamps = _parquet_stamps(paths, columns, whole)
     else:
         stamps = _array(path)
-        known = np.arange(len(stamps)) if ids is None else np.load(ids, allow_pickle=False)
+        known = np.arange(len(stamps)) if ids is None else np.load(ids)
     if len(known) != len(stamps):
         raise _wrong(f"{path} has {len(stamps)} stamps and there are {len(known)} ids")
     order = np.argsort(known, kind="stable")
@@ -210,7 +210,7 @@ def import_cutouts(
 def _parquet_ids(path: Path, name: str) -> NDArray[Any]:
     if name not in pq.read_schema(path).names:
         raise _wrong(f"{path} has no id column {name!r}; name it with --id-column")
-    return np.asarray(pq.read_table(path, columns=[name], use_threads=False)[name].to_numpy())
+    return np.asarray(pq.ParquetFile(path).read(columns=[name], use_threads=False)[name].to_numpy())
 
 
 def _parquet_shape(paths: Sequence[Path], columns: Sequence[str], shape: Sequence[int]) -> tuple[int, ...]:
@@ -258,7 +258,7 @@ def _parquet_stamps(paths: Sequence[Path], columns: Sequence[str], whole: tuple[
 
 def _array(path: Path) -> NDArray[Any]:
     if path.suffix == ".npy":
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.load(path, mmap_mode="r")
     elif path.name.lower().endswith((".fits", ".fits.gz", ".fz")):
         from astropy.io import fits
 

@@ -61,7 +61,7 @@ class LoadedModel:
 
     def build(self) -> Any:
         """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet."""
-        with use(DeviceSettings(device="cpu")):
+        with use(DeviceSettings(device="cpu", threads=1)):
             return self.system.build(self.config, self.weights)
 
 
