@@ -127,16 +127,22 @@ def test_read_only_memory_of_arrow_is_neither_written_nor_warned_of(module):
     assert np.array_equal(rows["image"], before)
 
 
-def test_whole_aligned_tiles_are_views_and_only_the_last_is_filled_up():
+def test_tiles_lie_in_one_place_of_their_own_and_the_last_is_filled_up():
     raw = np.zeros(64 * 10 + 64, np.uint8)
     first = -raw.ctypes.data % 64
     values = raw[first : first + 640].view(np.float32).reshape(10, 16)
     values[:] = np.arange(10)[:, None]
-    tiles = list(HostFeed().tiles({"x": values}, 10, 4))
-    assert [tile["x"].shape for tile in tiles] == [(4, 16)] * 3
-    shared = [np.shares_memory(tile["x"].numpy(), values) for tile in tiles]
-    assert shared == [True, True, False]
-    assert tiles[2]["x"][:, 0].tolist() == [8, 9, 0, 0]
+    seen = [(t["x"].data_ptr(), t["x"][:, 0].tolist()) for t in HostFeed().tiles({"x": values}, 10, 4)]
+    assert [rows for _, rows in seen] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 0]]
+    assert len({place for place, _ in seen}) == 1
+    assert not values.ctypes.data <= seen[0][0] < values.ctypes.data + 640
+
+
+def test_a_module_that_hands_its_input_through_gives_every_row_its_own():
+    values = np.arange(10 * 3, dtype=np.float32).reshape(10, 3)
+    found = Network(torch.nn.Identity(), tile_rows=4)
+    found.module.forward = lambda x: x
+    assert np.array_equal(found(x=values)["out"], values)
 
 
 def test_every_tile_begins_at_a_multiple_of_64_bytes():
@@ -303,8 +309,10 @@ def no_gpu_needed(monkeypatch):
 def test_the_gpu_gets_the_tiles_that_the_host_gets_however_many_rows_move(no_gpu_needed, moved_rows, n):
     rows = rows_of(n)
     feed = CudaFeed(torch.device("cpu"), moved_rows=moved_rows, cuda=FakeCuda())
-    pairs = list(zip(feed.tiles(rows, n, 8), HostFeed().tiles(rows, n, 8), strict=True))
-    assert all(torch.equal(a[k], b[k]) for a, b in pairs for k in a)
+    pairs = zip(feed.tiles(rows, n, 8), HostFeed().tiles(rows, n, 8), strict=True)
+    same = [torch.equal(a[k], b[k]) for a, b in pairs for k in a]
+    assert same
+    assert all(same)
 
 
 def test_the_next_rows_are_on_their_way_while_these_compute(no_gpu_needed):

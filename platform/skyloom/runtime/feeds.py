@@ -70,12 +70,29 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 class HostFeed:
-    """Tiles in the memory that the arrays are in; only padded, odd or misaligned ones are copied."""
+    """Tiles in memory of their own, each array's always in the same place.
+
+    A tile left where its array lies costs no copy, but was seen to give other last bits now and
+    then than the same rows copied; the copy is a thousandth of the work of a network.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, NDArray[Any]] = {}
 
     def tiles(self, arrays: Arrays, rows: int, tile_rows: int) -> Iterator[Tensors]:
-        """Yield the tiles in order."""
+        """Yield the tiles in order; each is overwritten by the next."""
         for start in range(0, max(rows, 1), tile_rows):
-            yield {name: as_tensor(_tile(values, start, tile_rows)) for name, values in arrays.items()}
+            yield {
+                name: as_tensor(self._placed(name, values, start, tile_rows)) for name, values in arrays.items()
+            }
+
+    def _placed(self, name: str, values: NDArray[Any], start: int, rows: int) -> NDArray[Any]:
+        tile = _tile(values, start, rows)
+        place = self._places.get(name)
+        if place is None or place.shape != tile.shape or place.dtype != tile.dtype:
+            place = self._places[name] = _aligned(tile.shape, tile.dtype)
+        np.copyto(place, tile)
+        return place
 
 
 class CudaFeed:

@@ -166,7 +166,8 @@ class Network:
         for name, values in named.items():
             if values.ndim < 1 or len(values) != rows:
                 raise _broken(f"{name!r} has shape {tuple(values.shape)} for {rows} rows")
-        return {n: (v.float() if v.is_floating_point() else v).cpu().numpy() for n, v in named.items()}
+        # Copies: what a module hands through lies in the tile, which the next rows overwrite.
+        return {n: (v.float() if v.is_floating_point() else v).cpu().numpy().copy() for n, v in named.items()}
 
     def _free(self) -> None:
         import gc
