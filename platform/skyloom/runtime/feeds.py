@@ -51,12 +51,21 @@ def as_tensor(values: NDArray[Any]) -> torch.Tensor:
 
 def _tile(values: NDArray[Any], start: int, rows: int) -> NDArray[Any]:
     """Return rows `start` to `start + rows`, floats as float32: a view where bits allow it."""
-    wanted = np.dtype(np.float32) if values.dtype.kind == "f" else values.dtype.newbyteorder("=")
+    wanted = _kind(values)
     part = values[start : start + rows]
     right = part.dtype == wanted and part.flags.c_contiguous and part.ctypes.data % _ALIGNMENT == 0
     if right and len(part) == rows:
         return part
-    tile = _aligned((rows, *values.shape[1:]), wanted)
+    return _filled(_aligned((rows, *values.shape[1:]), wanted), part)
+
+
+def _kind(values: NDArray[Any]) -> np.dtype[Any]:
+    """Return the type that a tile of `values` has."""
+    return np.dtype(np.float32) if values.dtype.kind == "f" else values.dtype.newbyteorder("=")
+
+
+def _filled(tile: NDArray[Any], part: NDArray[Any]) -> NDArray[Any]:
+    """Put rows into a tile, and zeros behind them."""
     tile[: len(part)] = part
     tile[len(part) :] = 0
     return tile
@@ -87,12 +96,11 @@ class HostFeed:
             }
 
     def _placed(self, name: str, values: NDArray[Any], start: int, rows: int) -> NDArray[Any]:
-        tile = _tile(values, start, rows)
+        shape, kind = (rows, *values.shape[1:]), _kind(values)
         place = self._places.get(name)
-        if place is None or place.shape != tile.shape or place.dtype != tile.dtype:
-            place = self._places[name] = _aligned(tile.shape, tile.dtype)
-        np.copyto(place, tile)
-        return place
+        if place is None or place.shape != shape or place.dtype != kind:
+            place = self._places[name] = _aligned(shape, kind)
+        return _filled(place, values[start : start + rows])
 
 
 class CudaFeed:

@@ -5,12 +5,14 @@ What else `Upkeep` does, giving a whole directory another name in one step, only
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, TransientError
-from skyloom.storage.objects import ObjectStore
 from skyloom.storage.store import LocalStore, Store
 from skyloom.storage.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from skyloom.storage.objects import ObjectStore
 
 __all__ = ["Mender", "ObjectMender", "mender_of"]
 
@@ -75,6 +77,8 @@ def mender_of(store: Store) -> Mender:
     """
     if isinstance(store, LocalStore):
         return Upkeep(store)
+    from skyloom.storage.objects import ObjectStore
+
     if isinstance(store, ObjectStore):
         return ObjectMender(store)
     msg = f"nothing in {store.root} can be mended here: it is neither on a file system nor an object store"
