@@ -9,7 +9,7 @@
 #   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
 #   make weights    train the models that are shipped again, from their scripts
 #   make bench      the benchmarks: ratios of contestants that take turns (minutes)
-#   make bench-images  images through a network, by us and by Ray Data, Daft and Dask (an hour, own environment)
+#   make bench-images  images through a network, by us and by Ray Data, Daft, Hyrax and Dask (an hour, own environment)
 #   make clean      remove .venv, demo-output and all caches
 #
 # PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
@@ -110,7 +110,7 @@ bench: $(tools)
 	@$(bin)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -q $(PYTEST_FLAGS)
 
 $(peers)/bin/python: tests/benchmarks/peers/requirements.txt
-	@echo "==> Making $(peers): what Ray Data and Daft run in"
+	@echo "==> Making $(peers): what Ray Data, Daft and Hyrax run in"
 	@$(PYTHON) -m venv $(peers)
 	@$(peers)/bin/python -m pip install --quiet --upgrade pip
 	@$(peers)/bin/python -m pip install --quiet $(TORCH_FLAGS) $(torch)

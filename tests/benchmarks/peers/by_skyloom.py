@@ -17,9 +17,7 @@ from skyloom.models import registry
 from skyloom.runtime.contract import Flag, Inputs
 from skyloom.runtime.networks import Network
 from skyloom.runtime.tensors import TensorInput, tensor_values
-from tests.benchmarks.peers.job import arguments, finish
-from tests.benchmarks.peers.network import SHAPE, WRITTEN
-from tests.benchmarks.peers.network import build as build_network
+from tests.benchmarks.peers.job import SHAPE, WRITTEN, arguments, finish
 
 NAME = "bench-images"
 TITLE = "The network of the benchmark on images"
@@ -50,6 +48,8 @@ def writes(config: Config) -> tuple[Column, ...]:
 
 def build(config: Config, weights: object) -> Network:
     """Return the network."""
+    from tests.benchmarks.peers.network import build as build_network
+
     return Network(build_network())
 
 

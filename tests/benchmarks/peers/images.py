@@ -28,20 +28,33 @@ CONTESTANTS = {
     "dask.dataframe": ("ours", "by_dask", ()),
     "Ray Data": ("peers", "by_ray", ()),
     "Daft": ("peers", "by_daft", ()),
+    "Hyrax": ("peers", "by_hyrax", ()),
 }
 """Name -> interpreter, module, arguments."""
 TIMEOUT_S = 1800.0
+CORES = len(os.sched_getaffinity(0))
+LARGE = str(4 << 30)
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Everybody gets the allocator that suits networks; what a contestant sets itself wins.
+    "MALLOC_TRIM_THRESHOLD_": LARGE,
+    "MALLOC_MMAP_THRESHOLD_": LARGE,
+}
+"""Of every contestant; one that computes in a single process has a thread per core."""
 
 
 def main() -> None:
     """Print rows per second, rows per CPU-second, memory and ratios of everybody."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--peers", help="python of an environment with ray and daft; without it they are left out")
+    parser.add_argument(
+        "--peers", help="python of an environment with those of others; without it they are left out"
+    )
     parser.add_argument("--rows", type=int, default=6_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="names of contestants, separated by commas")
+    parser.add_argument("--only", default="", help="names of contestants, separated by semicolons")
     options = parser.parse_args()
-    names = [n for n in CONTESTANTS if not options.only or n in options.only.split(",")]
+    names = [n for n in CONTESTANTS if not options.only or n in options.only.split(";")]
     if not options.peers:
         names = [name for name in names if CONTESTANTS[name][0] == "ours"]
     taken: dict[str, list[tuple[Used, float]]] = {name: [] for name in names}
@@ -61,7 +74,9 @@ def _once(name: str, store: Path, out: Path, peers: str | None) -> tuple[Used, f
     whose, module, more = CONTESTANTS[name]
     root = Path(__file__).parents[3]
     path = os.pathsep.join([str(root / "platform"), str(root)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+    if name == "Hyrax":
+        environment["OMP_NUM_THREADS"] = str(CORES)
     python = sys.executable if whose == "ours" else str(peers)
     command = [python, "-m", f"tests.benchmarks.peers.{module}", str(store), str(out), *more]
     used = metered(command, environment, timeout_s=TIMEOUT_S)

@@ -16,7 +16,9 @@ import numpy as np
 
 __all__ = [
     "BATCH_ROWS",
+    "SHAPE",
     "SLICE_ROWS",
+    "WRITTEN",
     "Predictor",
     "arguments",
     "finish",
@@ -25,6 +27,10 @@ __all__ = [
     "slices_of",
 ]
 
+SHAPE = (5, 64, 64)
+"""Of one cutout: passbands, height, width."""
+WRITTEN = ("c0", "c1", "c2", "c3")
+"""Columns of the output: probabilities of four classes."""
 BATCH_ROWS = 64
 SLICE_ROWS = 256
 """Rows read at once: 21 MB."""
@@ -85,6 +91,7 @@ class Predictor:
 _STARTED = time.perf_counter()
 
 
-def finish(rows: int, ready: float) -> None:
-    """Print rows, and seconds from the first import to the first work and to the end."""
-    sys.stdout.write(f"\nDONE {rows} {ready - _STARTED:.3f} {time.perf_counter() - _STARTED:.3f}\n")
+def finish(rows: int, ready: float, done: float | None = None) -> None:
+    """Print rows, and seconds from the first import to the first work and to the end (`done`; default: now)."""
+    end = time.perf_counter() if done is None else done
+    sys.stdout.write(f"\nDONE {rows} {ready - _STARTED:.3f} {end - _STARTED:.3f}\n")

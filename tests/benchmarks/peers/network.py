@@ -7,12 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SHAPE", "WRITTEN", "Network", "build"]
+__all__ = ["Network", "build"]
 
-SHAPE = (5, 64, 64)
-"""Of one cutout: passbands, height, width."""
-WRITTEN = ("c0", "c1", "c2", "c3")
-"""Columns of the output: probabilities of four classes."""
 WIDTHS = (5, 32, 64, 96, 128)
 
 
