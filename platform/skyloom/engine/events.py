@@ -42,7 +42,8 @@ class EventLog:
     """
 
     def __init__(self, store: Store, folder: str, listener: Listener | None = None) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        now_s = time.time()  # to the millisecond: the newest log is the one whose name is last
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_s)) + f".{int(now_s * 1000) % 1000:03d}Z"
         self._listener = listener
         self._log = store.log(f"{folder}/{stamp}-{uuid.uuid4().hex[:8]}.jsonl")
 

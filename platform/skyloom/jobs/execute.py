@@ -15,6 +15,7 @@ from typing import Any
 from skyloom.catalog.face import extension_face, layer_face
 from skyloom.cluster import ClusterSpec, RunningCluster, resolve, start
 from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Record, history, publish, run_plan, seal
+from skyloom.engine.lease import held
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
 from skyloom.errors import DataError, ErrorKind, SpecError, StoreFullError
@@ -120,9 +121,10 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
             listener=listener,
             group_tasks=planned.job.run.partitions_per_task,
         )
-    manifest = _seal(planned, summary)
     journal = Journal(planned.store, planned.job.layer, planned.job_id)
-    reference = publish(journal, manifest, agreed=planned.version)
+    with held(journal):
+        manifest = _seal(planned, summary)
+        reference = publish(journal, manifest, agreed=planned.version)
     _write_version(planned, reference)
     return _report(planned, reference, summary, wall_s=time.monotonic() - started, dashboard=workers.dashboard)
 

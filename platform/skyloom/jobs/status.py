@@ -1,0 +1,276 @@
+"""How far a layer's newest job is, and how it is: from its files alone.
+
+Whoever can read the store can look, from any terminal or machine, while the run is on and after
+it died. What a driver tells its own progress bar it also writes to its log, line by line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from skyloom.engine import Journal, history, holders
+from skyloom.engine.abort import aborted
+from skyloom.errors import ErrorKind, NotFoundError, close_matches
+from skyloom.storage import Store, open_store
+from skyloom.storage.names import check_name
+
+__all__ = ["Status", "Watch", "WorkerStatus", "layer_status"]
+
+RATE_WINDOW_S = 60.0
+"""Rows per second are those of the last minute: a run that slows down says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What one worker process has done in the newest run."""
+
+    process: int
+    partitions: int
+    rows: int
+    busy_s: float
+    """Time spent in partitions; those that it reads ahead overlap."""
+    seconds: dict[str, float]
+    """The same by what it went into: ``read_s``, ``score_s``, ``commit_s``, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a job is."""
+
+    layer: str
+    job_id: str
+    state: str
+    """``running``; ``published``; ``computed`` (all done, not published); ``stopped`` (it said why);
+    ``died`` (it could not say); ``aborted``."""
+    partitions: int
+    partitions_done: int
+    partitions_failed: int
+    """Given up in the newest run; the same command tries them again."""
+    rows: int
+    rows_done: int
+    flagged: int
+    """Rows with a flag, of the partitions computed in the newest run."""
+    quarantined: int
+    """The like: rows that raised or killed their worker."""
+    rows_per_s: float
+    """Of the last minute while it runs, else of the whole run."""
+    seconds_left: float | None
+    """None unless it runs and its pace is known."""
+    begun: str
+    """When the newest run began; UTC, ISO 8601."""
+    last_event: str
+    """When it last said something."""
+    runner: str
+    """Host and process of whoever runs it now; empty for nobody."""
+    reason: str
+    """Why it stopped, or the first failure; empty for no trouble."""
+    version: int | None
+    """Version of the layer that the job was published as."""
+    workers: tuple[WorkerStatus, ...]
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it may still go on by itself."""
+        return self.state == "running"
+
+
+class Watch:
+    """Look at a layer again and again; each look reads what is new.
+
+    Parameters
+    ----------
+    layer : str
+    store : str or Path
+        The folder or URL where layers lie.
+
+    Raises
+    ------
+    NotFoundError
+        If no run of such a layer was ever begun there; the close names are offered.
+    """
+
+    def __init__(self, layer: str, store: str | Path) -> None:
+        self._layer, self._store = check_name(layer, what="layer"), open_store(store)
+        self._log: _RunLog | None = None
+        if _newest(self._store, layer) is None:
+            there = [name for name in self._store.names("") if self._store.names(f"{name}/jobs")]
+            msg = f"no run of layer {layer!r} was begun in {self._store.root}; {close_matches(layer, there)}"
+            raise NotFoundError(msg, kind=ErrorKind.NOT_FINISHED, layer=layer)
+
+    def look(self) -> Status:
+        """Return how the newest run is now."""
+        job_id, run = _newest(self._store, self._layer) or ("", "")
+        journal = Journal(self._store, self._layer, job_id)
+        # Who runs it is asked first: what ends between the two questions has its last word in the log.
+        running = holders(journal)
+        if self._log is None or self._log.place != (job_id, run):
+            self._log = _RunLog(job_id, run)
+        self._log.read_on(journal)
+        return self._log.status(journal, running=" and ".join(map(str, running)))
+
+
+def layer_status(layer: str, store: str | Path) -> Status:
+    """Return how the newest job of a layer is.
+
+    Raises
+    ------
+    NotFoundError
+        If no run of such a layer was ever begun there.
+    """
+    return Watch(layer, store).look()
+
+
+def _newest(store: Store, layer: str) -> tuple[str, str] | None:
+    """Return job id and log of the run that began last: names of logs begin with the time."""
+    logs = [
+        (_run_of(name), job_id)
+        for job_id in store.names(f"{layer}/jobs")
+        for name in store.names(f"{layer}/jobs/{job_id}/log")
+    ]
+    if not logs:
+        return None
+    run, job_id = max(logs)
+    return job_id, run
+
+
+def _run_of(log: str) -> str:
+    """Return the run that a log is of; its pieces in an object store have a number before the suffix."""
+    run = log.removesuffix(".jsonl")
+    whole, _, number = run.rpartition(".")
+    return whole if len(number) == 5 and number.isdigit() else run
+
+
+class _RunLog:
+    """What one run has said so far, in sums that do not grow with it."""
+
+    def __init__(self, job_id: str, run: str) -> None:
+        self.place = (job_id, run)
+        self._run = run
+        self._read: dict[str, int] = {}
+        """Characters of each piece that are summed up already."""
+        self._planned: dict[str, Any] = {}
+        self._stopped = self._failure = ""
+        self._done = self._failed = self._rows = self._flagged = self._quarantined = 0
+        self._begun_s = self._last_s = 0.0
+        self._recent: deque[tuple[float, int]] = deque()
+        self._workers: dict[int, _Sums] = {}
+
+    def read_on(self, journal: Journal) -> None:
+        for line in self._new_lines(journal):
+            self._add(json.loads(line))
+
+    def _new_lines(self, journal: Journal) -> Iterator[str]:
+        """Yield whole lines that were not read before; the last one may not be written out yet."""
+        folder = journal.name("log")
+        for name in (n for n in journal.store.names(folder) if _run_of(n) == self._run):
+            text = journal.store.read(f"{folder}/{name}").decode()
+            end = text.rfind("\n") + 1
+            yield from text[self._read.get(name, 0) : end].splitlines()
+            self._read[name] = end
+
+    def _add(self, event: dict[str, Any]) -> None:
+        now, kind, rows = event["time"], event["event"], event.get("rows", 0)
+        self._begun_s = self._begun_s or now
+        self._last_s = now
+        if kind == "planned":
+            self._planned = event
+        elif kind == "stopped":
+            self._stopped = event["reason"]
+        elif kind == "failed":
+            self._failed += 1
+            self._failure = self._failure or f"{event['key']}: {event.get('message', '')}"
+        elif kind == "partition":
+            self._done += 1
+            self._rows += rows
+            self._flagged += event.get("flagged", 0)
+            self._quarantined += event.get("quarantined", 0)
+            self._recent.append((now, rows))
+            self._workers.setdefault(event.get("process", 0), _Sums()).add(event)
+        while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
+            self._recent.popleft()
+
+    def status(self, journal: Journal, *, running: str) -> Status:
+        planned = self._planned
+        rows_before = planned.get("rows", 0) - planned.get("rows_left", 0)
+        partitions_before = planned.get("partitions", 0) - planned.get("partitions_left", 0)
+        done, rows = partitions_before + self._done, rows_before + self._rows
+        version = _version(journal)
+        state = self._state(journal, running=bool(running), done=done, version=version)
+        rate = self._rate(recent=state == "running")
+        left = (planned.get("rows", 0) - rows) / rate if state == "running" and rate else None
+        return Status(
+            layer=journal.layer,
+            job_id=journal.job_id,
+            state=state,
+            partitions=planned.get("partitions", 0),
+            partitions_done=done,
+            partitions_failed=self._failed,
+            rows=planned.get("rows", 0),
+            rows_done=rows,
+            flagged=self._flagged,
+            quarantined=self._quarantined,
+            rows_per_s=rate,
+            seconds_left=left,
+            begun=_utc(self._begun_s),
+            last_event=_utc(self._last_s),
+            runner=running if state == "running" else "",
+            reason=self._stopped or self._failure,
+            version=version,
+            workers=tuple(sums.status(process) for process, sums in sorted(self._workers.items())),
+        )
+
+    def _state(self, journal: Journal, *, running: bool, done: int, version: int | None) -> str:
+        if version is not None:
+            return "published"
+        if aborted(journal) is not None:
+            return "aborted"
+        if self._stopped:
+            return "stopped"
+        if running:
+            return "running"
+        return "computed" if self._planned and done == self._planned["partitions"] else "died"
+
+    def _rate(self, *, recent: bool) -> float:
+        rows, since = self._rows, self._begun_s
+        if recent and self._recent and self._recent[0][0] > self._begun_s + RATE_WINDOW_S:
+            rows, since = sum(rows for _, rows in self._recent), self._recent[0][0]
+        return rows / (self._last_s - since) if self._last_s > since else 0.0
+
+
+class _Sums:
+    """Sums over the partitions of one worker."""
+
+    def __init__(self) -> None:
+        self.partitions = self.rows = 0
+        self.busy_s = 0.0
+        self.seconds: dict[str, float] = {}
+
+    def add(self, event: dict[str, Any]) -> None:
+        self.partitions += 1
+        self.rows += event.get("rows", 0)
+        self.busy_s += event.get("wall_s", 0.0)
+        for name, seconds in event.get("seconds", {}).items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def status(self, process: int) -> WorkerStatus:
+        return WorkerStatus(process, self.partitions, self.rows, self.busy_s, dict(self.seconds))
+
+
+def _version(journal: Journal) -> int | None:
+    """Return the version that this job was published as, the newest of them."""
+    if not journal.store.exists(journal.name("manifest.json")):
+        return None
+    for reference in reversed(history(journal.store, journal.layer)):
+        if reference.job_id == journal.job_id:
+            return reference.version
+    return None
+
+
+def _utc(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if time_s else ""
