@@ -7,23 +7,20 @@ it died. What a driver tells its own progress bar it also writes to its log, lin
 from __future__ import annotations
 
 import json
-from collections import deque
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from skyloom.engine import Journal, history, holders
 from skyloom.engine.abort import aborted
+from skyloom.engine.tally import Tally
 from skyloom.errors import ErrorKind, NotFoundError, close_matches
 from skyloom.storage import Store, open_store
 from skyloom.storage.names import check_name
 
 __all__ = ["Status", "Watch", "WorkerStatus", "layer_status"]
-
-RATE_WINDOW_S = 60.0
-"""Rows per second are those of the last minute: a run that slows down says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class WorkerStatus:
     busy_s: float
     """Time spent in partitions; those that it reads ahead overlap."""
     seconds: dict[str, float]
-    """The same by what it went into: ``read_s``, ``score_s``, ``commit_s``, …"""
+    """The same by what it went into, such as ``model`` and ``commit_s``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +144,18 @@ def _run_of(log: str) -> str:
 
 
 class _RunLog:
-    """What one run has said so far, in sums that do not grow with it."""
+    """The log of one run, summed up as far as it was read."""
 
     def __init__(self, job_id: str, run: str) -> None:
         self.place = (job_id, run)
         self._run = run
         self._read: dict[str, int] = {}
         """Characters of each piece that are summed up already."""
-        self._planned: dict[str, Any] = {}
-        self._stopped = self._failure = ""
-        self._done = self._failed = self._rows = self._flagged = self._quarantined = 0
-        self._begun_s = self._last_s = 0.0
-        self._recent: deque[tuple[float, int]] = deque()
-        self._workers: dict[int, _Sums] = {}
+        self._tally = Tally()
 
     def read_on(self, journal: Journal) -> None:
         for line in self._new_lines(journal):
-            self._add(json.loads(line))
+            self._tally.add(json.loads(line))
 
     def _new_lines(self, journal: Journal) -> Iterator[str]:
         """Yield whole lines that were not read before; the last one may not be written out yet."""
@@ -174,92 +166,45 @@ class _RunLog:
             yield from text[self._read.get(name, 0) : end].splitlines()
             self._read[name] = end
 
-    def _add(self, event: dict[str, Any]) -> None:
-        now, kind, rows = event["time"], event["event"], event.get("rows", 0)
-        self._begun_s = self._begun_s or now
-        self._last_s = now
-        if kind == "planned":
-            self._planned = event
-        elif kind == "stopped":
-            self._stopped = event["reason"]
-        elif kind == "failed":
-            self._failed += 1
-            self._failure = self._failure or f"{event['key']}: {event.get('message', '')}"
-        elif kind == "partition":
-            self._done += 1
-            self._rows += rows
-            self._flagged += event.get("flagged", 0)
-            self._quarantined += event.get("quarantined", 0)
-            self._recent.append((now, rows))
-            self._workers.setdefault(event.get("process", 0), _Sums()).add(event)
-        while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
-            self._recent.popleft()
-
     def status(self, journal: Journal, *, running: str) -> Status:
-        planned = self._planned
-        rows_before = planned.get("rows", 0) - planned.get("rows_left", 0)
-        partitions_before = planned.get("partitions", 0) - planned.get("partitions_left", 0)
-        done, rows = partitions_before + self._done, rows_before + self._rows
-        version = _version(journal)
-        state = self._state(journal, running=bool(running), done=done, version=version)
-        rate = self._rate(recent=state == "running")
-        left = (planned.get("rows", 0) - rows) / rate if state == "running" and rate else None
+        tally, version = self._tally, _version(journal)
+        state = self._state(journal, running=bool(running), version=version)
+        now_s = time.time() if state == "running" else None
         return Status(
             layer=journal.layer,
             job_id=journal.job_id,
             state=state,
-            partitions=planned.get("partitions", 0),
-            partitions_done=done,
-            partitions_failed=self._failed,
-            rows=planned.get("rows", 0),
-            rows_done=rows,
-            flagged=self._flagged,
-            quarantined=self._quarantined,
-            rows_per_s=rate,
-            seconds_left=left,
-            begun=_utc(self._begun_s),
-            last_event=_utc(self._last_s),
+            partitions=tally.partitions,
+            partitions_done=tally.partitions_done,
+            partitions_failed=tally.failed,
+            rows=tally.rows,
+            rows_done=tally.rows_done,
+            flagged=tally.flagged,
+            quarantined=tally.quarantined,
+            rows_per_s=tally.rate(now_s),
+            seconds_left=None if now_s is None else tally.seconds_left(now_s),
+            begun=_utc(tally.begun_s),
+            last_event=_utc(tally.last_s),
             runner=running if state == "running" else "",
-            reason=self._stopped or self._failure,
+            reason=tally.stopped or tally.failure,
             version=version,
-            workers=tuple(sums.status(process) for process, sums in sorted(self._workers.items())),
+            workers=tuple(
+                WorkerStatus(process, each.partitions, each.rows, each.busy_s, dict(each.seconds))
+                for process, each in sorted(tally.workers.items())
+            ),
         )
 
-    def _state(self, journal: Journal, *, running: bool, done: int, version: int | None) -> str:
+    def _state(self, journal: Journal, *, running: bool, version: int | None) -> str:
         if version is not None:
             return "published"
         if aborted(journal) is not None:
             return "aborted"
-        if self._stopped:
+        if self._tally.stopped:
             return "stopped"
         if running:
             return "running"
-        return "computed" if self._planned and done == self._planned["partitions"] else "died"
-
-    def _rate(self, *, recent: bool) -> float:
-        rows, since = self._rows, self._begun_s
-        if recent and self._recent and self._recent[0][0] > self._begun_s + RATE_WINDOW_S:
-            rows, since = sum(rows for _, rows in self._recent), self._recent[0][0]
-        return rows / (self._last_s - since) if self._last_s > since else 0.0
-
-
-class _Sums:
-    """Sums over the partitions of one worker."""
-
-    def __init__(self) -> None:
-        self.partitions = self.rows = 0
-        self.busy_s = 0.0
-        self.seconds: dict[str, float] = {}
-
-    def add(self, event: dict[str, Any]) -> None:
-        self.partitions += 1
-        self.rows += event.get("rows", 0)
-        self.busy_s += event.get("wall_s", 0.0)
-        for name, seconds in event.get("seconds", {}).items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-
-    def status(self, process: int) -> WorkerStatus:
-        return WorkerStatus(process, self.partitions, self.rows, self.busy_s, dict(self.seconds))
+        done = self._tally.planned and self._tally.partitions_done == self._tally.partitions
+        return "computed" if done else "died"
 
 
 def _version(journal: Journal) -> int | None:
