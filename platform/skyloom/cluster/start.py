@@ -32,6 +32,8 @@ DASK_SETTINGS: dict[str, Any] = {
     "distributed.deploy.lost-worker-timeout": "1d",
     # The driver holds a window of a few groups; nothing large ever passes the scheduler.
     "distributed.admin.system-monitor.gil.enabled": False,
+    # The page and the metrics of runs.
+    "distributed.scheduler.preload": ["skyloom.cluster.preload"],
     # distributed's own value makes glibc map and unmap every large array, which halves the speed of CNNs.
     "distributed.nanny.pre-spawn-environ": {
         "MALLOC_TRIM_THRESHOLD_": str(4 << 30),

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from skyloom.storage import Store
 
-__all__ = ["Event", "EventLog", "Listener"]
+__all__ = ["Event", "EventLog", "Listener", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+
+
+def both(first: Listener, second: Listener) -> Listener:
+    """Return a listener that tells two."""
+
+    def tell(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return tell
 
 
 class EventLog:

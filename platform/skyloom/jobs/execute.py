@@ -7,14 +7,16 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from skyloom.catalog.face import extension_face, layer_face
 from skyloom.cluster import ClusterSpec, RunningCluster, resolve, start
+from skyloom.cluster.announce import ROUTE, Announcer
 from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Record, history, publish, run_plan, seal
+from skyloom.engine.events import both
 from skyloom.engine.lease import held
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
@@ -112,13 +114,14 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
         _write_version(planned, newest[-1])
         return _report(planned, newest[-1], None, wall_s=time.monotonic() - started)
     check_store(planned)
-    workers = Workers(cluster, announce=progress)
-    with show_progress(planned.job.layer, shown=progress) as listener:
+    announcer = Announcer(planned.job.layer, planned.job_id)
+    workers = Workers(cluster, announce=progress, announcer=announcer)
+    with show_progress(planned.job.layer, shown=progress) as show:
         summary = run_plan(
             planned.plan,
             planned.store,
             workers.executor,
-            listener=listener,
+            listener=both(show, announcer),
             group_tasks=planned.job.run.partitions_per_task,
         )
     journal = Journal(planned.store, planned.job.layer, planned.job_id)
@@ -132,8 +135,11 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
 class Workers:
     """Workers, started when the first is needed; `executor` is what the engine asks for."""
 
-    def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool) -> None:
+    def __init__(
+        self, cluster: ClusterSpec | RunningCluster, *, announce: bool, announcer: Announcer | None = None
+    ) -> None:
         self.cluster = cluster
+        self.announcer = announcer
         self.announce = announce
         self.dashboard: str | None = None
 
@@ -141,21 +147,26 @@ class Workers:
     def executor(self) -> Iterator[Executor]:
         """Yield an executor on the cluster, which is started for it unless it runs."""
         if isinstance(self.cluster, RunningCluster):
-            yield self._of(self.cluster)
+            with self._of(self.cluster) as executor:
+                yield executor
             return
         with start(self.cluster) as running:
-            self.dashboard = running.dashboard
             if self.announce and running.dashboard:
-                sys.stderr.write(f"Dask dashboard: {running.dashboard}\n")
-            yield self._of(running)
+                page = running.dashboard.replace("/status", ROUTE)
+                sys.stderr.write(f"Dask dashboard: {running.dashboard}, this run: {page}\n")
+            with self._of(running) as executor:
+                yield executor
 
-    def _of(self, running: RunningCluster) -> Executor:
+    @contextmanager
+    def _of(self, running: RunningCluster) -> Iterator[Executor]:
         self.dashboard = running.dashboard
         if running.client is None:
-            return InProcessExecutor()
+            yield InProcessExecutor()
+            return
         from skyloom.engine.on_dask import DaskExecutor
 
-        return DaskExecutor(running.client)
+        with self.announcer.connected(running.client) if self.announcer else nullcontext():
+            yield DaskExecutor(running.client)
 
 
 def check_store(planned: JobPlan) -> None:

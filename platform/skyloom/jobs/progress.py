@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from skyloom.engine.events import Event, Listener
+from skyloom.engine.tally import Tally
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -58,31 +59,20 @@ class _Counts:
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self.started = time.monotonic()
-        self.rows = self.rows_left = self.total = 0
-        self.partitions = self.partitions_total = 0
+        self.tally = Tally()
 
     def update(self, event: Event) -> None:
-        values = event.values
-        if event.kind == "planned":
-            self.started = time.monotonic()
-            self.total, self.rows_left = values["rows"], values["rows_left"]
-            self.partitions_total = values["partitions"]
-            self.partitions = self.partitions_total - values["partitions_left"]
-            self.rows = 0
-        elif event.kind in {"partition", "failed"}:
-            self.rows += values.get("rows", 0)
-            self.partitions += 1
+        self.tally.add({"time": time.time(), "event": event.kind, **event.values})
 
     @property
     def rate(self) -> float:
         """Rows per second of this run."""
-        return self.rows / max(1e-9, time.monotonic() - self.started)
+        return self.tally.rate()
 
     @property
-    def done(self) -> int:
-        """Rows that are committed."""
-        return self.total - self.rows_left + self.rows
+    def partitions(self) -> int:
+        """Partitions that ended, well or not."""
+        return self.tally.partitions_done + self.tally.failed
 
 
 class _Bar(_Counts):
@@ -95,10 +85,10 @@ class _Bar(_Counts):
         self.update(event)
         self.bar.update(
             self.task,
-            total=max(self.total, 1),
-            completed=self.done,
+            total=max(self.tally.rows, 1),
+            completed=self.tally.rows_done,
             rate=self.rate,
-            partitions=f"{self.partitions}/{self.partitions_total}",
+            partitions=f"{self.partitions}/{self.tally.partitions}",
         )
 
 
@@ -110,14 +100,15 @@ class _Lines(_Counts):
     def __call__(self, event: Event) -> None:
         self.update(event)
         now = time.monotonic()
-        finished = event.kind == "partition" and self.partitions == self.partitions_total
+        tally = self.tally
+        finished = event.kind == "partition" and self.partitions == tally.partitions
         if event.kind == "failed":
             self._say(f"{event.values['key']} failed: {event.values.get('message', '')}")
         if finished or (event.kind == "partition" and now - self.last > LINE_EVERY_S):
             self.last = now
-            left = (self.total - self.done) / max(self.rate, 1e-9)
+            left = (tally.rows - tally.rows_done) / max(self.rate, 1e-9)
             self._say(
-                f"{self.done:,} of {self.total:,} rows, {self.partitions} of {self.partitions_total} partitions, "
+                f"{tally.rows_done:,} of {tally.rows:,} rows, {self.partitions} of {tally.partitions} partitions, "
                 f"{self.rate:,.0f} rows/s, {left:.0f} s left"
             )
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from skyloom.engine import Journal, history, holders
 from skyloom.engine.abort import aborted
+from skyloom.engine.lease import LEASE_S
 from skyloom.engine.tally import Tally
 from skyloom.errors import ErrorKind, NotFoundError, close_matches
-from skyloom.storage import Store, open_store
+from skyloom.storage import LocalStore, Store, open_store
 from skyloom.storage.names import check_name
 
 __all__ = ["Status", "Watch", "WorkerStatus", "layer_status"]
@@ -109,7 +110,10 @@ class Watch:
         if self._log is None or self._log.place != (job_id, run):
             self._log = _RunLog(job_id, run)
         self._log.read_on(journal)
-        return self._log.status(journal, running=" and ".join(map(str, running)))
+        runner = " and ".join(map(str, running))
+        if not isinstance(self._store, LocalStore) and self._log.silent_s < LEASE_S:
+            runner = f"a driver that was heard of {self._log.silent_s:.0f} s ago"  # no heartbeat is kept there
+        return self._log.status(journal, running=runner)
 
 
 def layer_status(layer: str, store: str | Path) -> Status:
@@ -156,6 +160,11 @@ class _RunLog:
     def read_on(self, journal: Journal) -> None:
         for line in self._new_lines(journal):
             self._tally.add(json.loads(line))
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago it said something."""
+        return time.time() - self._tally.last_s
 
     def _new_lines(self, journal: Journal) -> Iterator[str]:
         """Yield whole lines that were not read before; the last one may not be written out yet."""
