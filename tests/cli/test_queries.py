@@ -20,7 +20,7 @@ class FakeView:
         self.asked.update(layers=names, store=store)
         return self
 
-    def query(self, sql):
+    def query(self, sql, *, region=None):
         self.asked["sql"] = sql
         return TABLE
 

@@ -12,6 +12,7 @@ import pytest
 
 from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.query import Limits, TableFiles, check_alignment, explain, query
+from skyloom.sky import Box
 
 
 def test_catalog_has_the_base_and_the_new_columns_of_every_layer_once(sky):
@@ -154,6 +155,13 @@ def test_a_misaligned_layer_is_an_error_never_a_wrong_row(sky, moved, order, sql
         wrong.query(sql, limits=Limits(threads=2))
     assert caught.value.kind is ErrorKind.ROW_ORDER
     assert caught.value.context["layer"] == "my_scores"
+
+
+@pytest.mark.parametrize("sql", DEPENDENT)
+def test_a_misaligned_layer_is_found_out_within_a_region_too(sky, moved, sql):
+    wrong = moved(sky.whole["my-scores"].take(ORDERS["reversed"](140)))
+    with pytest.raises(DataError, match="not aligned"):
+        wrong.query(sql, limits=Limits(threads=2), region=Box(0.0, 360.0, -89.0, 89.0))
 
 
 def test_base_columns_stay_right_beside_a_misaligned_layer(sky, moved):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from skyloom.cli.output import DONE, show_table
+from skyloom.cli.output import DONE, show_json, show_record, show_table, show_text
 from skyloom.errors import ErrorKind, SpecError, close_matches
+
+if TYPE_CHECKING:
+    from skyloom.jobs.view import Explained
+    from skyloom.sky import Region
 
 __all__ = ["query"]
 
@@ -23,6 +27,11 @@ def query(
     store: str | None = None,
     output: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
+    cone: tuple[float, float, float] | None = None,
+    box: tuple[float, float, float, float] | None = None,
+    polygon: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
+    moc: Path | None = None,
+    explain: Annotated[bool, Parameter(negative=())] = False,
     limit: int = 50,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -36,6 +45,7 @@ def query(
         skyloom query "select count(*) from catalog" --catalog plasticc
         skyloom query "select transient_class, count(*) as n from catalog group by 1" \
             --catalog plasticc --layers transient-class --json
+        skyloom query "select count(*) from catalog" --catalog gaia --cone 10.7 41.3 1.0 --explain
 
     Parameters
     ----------
@@ -52,6 +62,16 @@ def query(
         .ecsv, .vot (VOTable) or .fits; units go along where the format has a place for them.
     overwrite
         Replace the file if it exists.
+    cone
+        Only rows within: right ascension, declination and radius, degrees.
+    box
+        Only rows from a right ascension east to another, and between two declinations, degrees.
+    polygon
+        Only rows inside a convex polygon: right ascension and declination of each corner, degrees.
+    moc
+        Only rows inside a MOC: a FITS, .json or .txt file.
+    explain
+        Print what would be read and DuckDB's plan; read nothing but footers.
     limit
         How many rows to print.
     json
@@ -64,7 +84,11 @@ def query(
     if output is not None:
         _check(output, overwrite=overwrite)
     view = open_catalog(catalog).with_layers(*_names(layers), store=store)
-    result = view.query(sql)
+    region = _region(cone, box, polygon, moc)
+    if explain:
+        _show_explained(view.explain(sql, region=region), as_json=json)
+        return DONE
+    result = view.query(sql, region=region)
     if output is not None:
         write_result(result, output, overwrite=overwrite)
         sys.stderr.write(f"wrote {result.num_rows:,} rows to {output}\n")
@@ -73,6 +97,45 @@ def query(
     if result.num_rows > limit:
         sys.stderr.write(f"{limit:,} of {result.num_rows:,} rows shown; --limit shows more, --output keeps all\n")
     return DONE
+
+
+def _region(
+    cone: tuple[float, float, float] | None,
+    box: tuple[float, float, float, float] | None,
+    polygon: list[float] | None,
+    moc: Path | None,
+) -> Region | None:
+    """Return the region of the options; at most one of them may be there."""
+    from skyloom.sky import Box, Cone, MocRegion, Polygon
+
+    given = [name for name, value in (("cone", cone), ("box", box), ("polygon", polygon), ("moc", moc)) if value]
+    if len(given) > 1:
+        msg = f"--{given[0]} and --{given[1]} are two regions: give one, or a MOC of both"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    if cone is not None:
+        return Cone(*cone)
+    if box is not None:
+        return Box(*box)
+    if polygon:
+        if len(polygon) % 2:
+            msg = f"--polygon takes right ascension and declination of each corner, got {len(polygon)} numbers"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+        return Polygon(tuple(zip(polygon[::2], polygon[1::2], strict=True)))
+    return None if moc is None else MocRegion.load(moc)
+
+
+def _show_explained(found: Explained, *, as_json: bool) -> None:
+    if as_json:
+        show_json(found)
+        return
+    show_record(
+        {
+            "partitions": f"{found.partitions:,} of {found.partitions_of:,}",
+            "rows": found.rows,
+            "bytes": found.bytes,
+        }
+    )
+    show_text(found.plan)
 
 
 def _names(text: str) -> list[str]:

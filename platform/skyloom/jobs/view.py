@@ -16,9 +16,11 @@ from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
-from skyloom.query import Limits, TableFiles, query
+from skyloom.query import Limits, TableFiles, explain, query
+from skyloom.sky import Region
+from skyloom.sky.regions import touched
 
-__all__ = ["CatalogView", "open_catalog"]
+__all__ = ["CatalogView", "Explained", "open_catalog"]
 
 
 def open_catalog(location: str | Path, *, catalogs: str | Path | None = None) -> CatalogView:
@@ -43,6 +45,22 @@ def open_catalog(location: str | Path, *, catalogs: str | Path | None = None) ->
     >>> catalog = sl.open_catalog("catalogs/plasticc.toml")  # doctest: +SKIP
     """
     return CatalogView(open_hats(location, catalogs=Path(catalogs) if catalogs else None))
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a query would read."""
+
+    partitions: int
+    """Whose files are opened."""
+    partitions_of: int
+    """That the catalog has."""
+    rows: int
+    """In these partitions."""
+    bytes: int
+    """Of their files, of the catalog and of all layers; columns that are not named are not read."""
+    plan: str
+    """DuckDB's own."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +159,16 @@ class CatalogView:
 
         return with_model(self, name, weights, dict(settings or {}), dict(columns or {}))
 
-    def query(self, sql: str, *, limits: Limits | None = None) -> pa.Table:
+    def query(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> pa.Table:
         """Run one SELECT over ``catalog``: the catalog's columns and the layers', row by row.
 
         Parameters
         ----------
         sql : str
             DuckDB's SQL. Each layer is also a table under its own name, with ``-`` as ``_``.
+        region : Region, optional
+            A `skyloom.sky.Cone`, ``Box``, ``Polygon`` or ``MocRegion``: no row outside it is seen, and no file
+            of a partition that it does not touch is opened.
         limits : Limits, optional
             Memory, time and rows that the query may take.
 
@@ -163,21 +184,46 @@ class CatalogView:
         DataError
             If rows of a layer are not those of the catalog.
         """
-        return query(
-            sql,
-            base=self._base_files(),
-            layers={layer.name: _layer_files(layer) for layer in self.layers},
-            id_column=self.base.id_column,
-            healpix_column=self.base.healpix_column,
-            position_columns=(self.base.ra_column, self.base.dec_column),
-            limits=limits or Limits(),
+        return query(sql, **self._tables(self.partitions(region), region), limits=limits or Limits())
+
+    def explain(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> Explained:
+        """Say what a query would read, and how DuckDB would run it; nothing but footers is read.
+
+        Parameters and errors are those of `query`.
+        """
+        chosen = self.partitions(region)
+        plan = explain(sql, **self._tables(chosen, region), limits=limits or Limits())
+        sizes = [sum(p.bytes for p in chosen), *(_layer_bytes(layer, chosen) for layer in self.layers)]
+        return Explained(
+            partitions=len(chosen),
+            partitions_of=len(self.base.partitions()),
+            rows=sum(p.rows for p in chosen),
+            bytes=sum(sizes),
+            plan=plan,
         )
 
-    def _base_files(self) -> TableFiles:
+    def partitions(self, region: Region | None = None) -> tuple[Partition, ...]:
+        """Return the partitions that a region may have rows in; all without one."""
+        every = self.base.partitions()
+        if region is None:
+            return tuple(every)
+        kept = touched(region, [(p.order, p.npix) for p in every])
+        return tuple(partition for partition, keep in zip(every, kept, strict=True) if keep)
+
+    def _tables(self, partitions: Sequence[Partition], region: Region | None) -> dict[str, Any]:
+        return {
+            "base": self._base_files(partitions),
+            "layers": {layer.name: _layer_files(layer, partitions) for layer in self.layers},
+            "id_column": self.base.id_column,
+            "healpix_column": self.base.healpix_column,
+            "position_columns": (self.base.ra_column, self.base.dec_column),
+            "region": region,
+        }
+
+    def _base_files(self, partitions: Sequence[Partition]) -> TableFiles:
         if local_path(self.base.root) is None:
             msg = f"catalog {self.name} lies at {self.base.root}; SQL runs on local catalogs, use to_lsdb() for it"
             raise SpecError(msg, kind=ErrorKind.BAD_QUERY, catalog=self.name)
-        partitions = self.base.partitions()
         return TableFiles(
             files=tuple(join(self.base.root, file) for p in partitions for file in p.files),
             rows=tuple(rows for p in partitions for rows in _file_rows(self.base.root, p)),
@@ -191,12 +237,15 @@ def _file_rows(root: str, partition: Partition) -> list[int]:
     return [read_footer(join(root, file)).metadata().num_rows for file in partition.files]
 
 
-def _layer_files(layer: Layer) -> TableFiles:
+def _layer_bytes(layer: Layer, partitions: Sequence[Partition]) -> int:
+    keys = {partition.key for partition in partitions}
+    return sum(entry.size_bytes for entry in layer.published.files if entry.key in keys)
+
+
+def _layer_files(layer: Layer, partitions: Sequence[Partition]) -> TableFiles:
     if local_path(layer.path) is None:
         msg = f"layer {layer.name} lies at {layer.path}; SQL runs on local layers, use to_lsdb() for it"
         raise SpecError(msg, kind=ErrorKind.BAD_QUERY, layer=layer.name)
-    return TableFiles(
-        files=layer.files,
-        rows=tuple(entry.rows for entry in layer.published.files),
-        schema=layer.schema,
-    )
+    keys = {partition.key for partition in partitions}
+    kept = [(f, e.rows) for f, e in zip(layer.files, layer.published.files, strict=True) if e.key in keys]
+    return TableFiles(files=tuple(f for f, _ in kept), rows=tuple(rows for _, rows in kept), schema=layer.schema)

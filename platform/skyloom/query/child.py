@@ -152,6 +152,8 @@ def _make_tables(
             select = views.catalog_sql(tables, used=used, threads=threads, guard=guard)
         else:
             select = views.scan_sql(table.files, table.schema.names, empty=name)
+        if request["where"]:
+            select = views.within_sql(select, request["where"])
         con.execute(f"CREATE OR REPLACE TEMP VIEW {views.quoted(name)} AS {select}")
 
 

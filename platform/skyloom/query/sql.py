@@ -5,8 +5,8 @@ writes the request as JSON, reads Arrow IPC, and kills the child when time is up
 child may do is in `sandbox`; what SQL may hold, in `statement`; how layers are joined to
 the catalog, in `views`.
 
-HEALPix pruning has its place before `query`: a region becomes a shorter list of files in
-`TableFiles`, of the base and of each layer alike.
+HEALPix pruning comes before `query`: a region becomes a shorter list of files in `TableFiles`,
+of the base and of each layer alike, and a condition on the rows that are left.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from typing import Any
 import pyarrow as pa
 
 from skyloom import errors
-from skyloom.errors import ErrorKind, SkyloomError
+from skyloom.errors import ErrorKind, SkyloomError, SpecError
 from skyloom.query.metadata import with_metadata
 from skyloom.query.process import Limits, answer_of, cores
 from skyloom.query.tables import TableFiles, Tables, local_path
+from skyloom.query.views import quoted
+from skyloom.sky import Region
 
 __all__ = ["check_alignment", "explain", "query"]
 
@@ -42,6 +44,7 @@ def query(
     position_columns: Sequence[str] = _POSITION,
     limits: Limits | None = None,
     aligned: bool = False,
+    region: Region | None = None,
 ) -> pa.Table:
     """Run one SELECT over a catalog and its layers.
 
@@ -69,6 +72,8 @@ def query(
         Leave out the comparison of the keys: only for files that `check_alignment` has
         passed and that nobody has touched since. It makes narrow aggregates several times
         faster, because the keys need not be read.
+    region : Region, optional
+        Rows outside it are in no table. Files that it does not touch should not be among those given.
 
     Returns
     -------
@@ -85,7 +90,8 @@ def query(
     """
     limits = limits or Limits()
     tables = _tables(base, layers, id_column, healpix_column, position_columns)
-    body, outcome = _run("query", sql, tables, limits, aligned=aligned)
+    where = _condition(region, tables.base, healpix_column, position_columns)
+    body, outcome = _run("query", sql, tables, limits, aligned=aligned, where=where)
     result = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
     schemas = [table.schema for _, table in tables.named()]
     return with_metadata(result, schemas, plain=outcome["plain"], computed=outcome["computed"])
@@ -101,13 +107,15 @@ def explain(
     position_columns: Sequence[str] = _POSITION,
     limits: Limits | None = None,
     aligned: bool = False,
+    region: Region | None = None,
 ) -> str:
     """Return DuckDB's plan of a query as text; nothing but file footers is read.
 
     Parameters and errors are those of `query`.
     """
     tables = _tables(base, layers, id_column, healpix_column, position_columns)
-    _, outcome = _run("explain", sql, tables, limits or Limits(), aligned=aligned)
+    where = _condition(region, tables.base, healpix_column, position_columns)
+    _, outcome = _run("explain", sql, tables, limits or Limits(), aligned=aligned, where=where)
     return str(outcome["plan"])
 
 
@@ -152,18 +160,34 @@ def _tables(
     )
 
 
+def _condition(
+    region: Region | None, base: TableFiles, healpix_column: str, position_columns: Sequence[str]
+) -> str:
+    """Return an SQL condition on rows; empty for none."""
+    if region is None:
+        return ""
+    missing = [name for name in position_columns if name not in base.schema.names]
+    if missing:
+        msg = f"the catalog has no column {missing[0]!r}: without positions there is no region"
+        raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=missing[0])
+    healpix = quoted(healpix_column) if healpix_column in base.schema.names else None
+    ra, dec = map(quoted, position_columns)
+    return region.sql(ra, dec, healpix)
+
+
 def _local(table: TableFiles) -> TableFiles:
     return TableFiles(tuple(local_path(file) for file in table.files), table.rows, table.schema)
 
 
 def _run(
-    what: str, sql: str, tables: Tables, limits: Limits, *, aligned: bool
+    what: str, sql: str, tables: Tables, limits: Limits, *, aligned: bool, where: str = ""
 ) -> tuple[memoryview, dict[str, Any]]:
     """Run the child; return the Arrow stream and the line after it."""
     request = {
         "what": what,
         "sql": sql,
         "aligned": aligned,
+        "where": where,
         "keys": tables.keys,
         "copies": tables.copies,
         "limits": {**asdict(limits), "threads": limits.threads or cores()},

@@ -21,7 +21,17 @@ from collections.abc import Collection, Sequence
 
 from skyloom.query.tables import CATALOG, TableFiles, Tables, chunks, new_columns
 
-__all__ = ["EMPTY", "ROW_ORDER_MARK", "alignment_sql", "catalog_sql", "footers_sql", "quoted", "scan_sql", "text"]
+__all__ = [
+    "EMPTY",
+    "ROW_ORDER_MARK",
+    "alignment_sql",
+    "catalog_sql",
+    "footers_sql",
+    "quoted",
+    "scan_sql",
+    "text",
+    "within_sql",
+]
 
 ROW_ORDER_MARK = "skyloom-row-order"
 """First word of the error of a row whose keys differ; layer and both keys follow."""
@@ -48,6 +58,15 @@ def scan_sql(files: Sequence[str], columns: Sequence[str], *, empty: str) -> str
     if not files:
         return f"SELECT {listed} FROM {quoted(EMPTY + empty)}"
     return f"SELECT {listed} FROM {_reader(files)}"
+
+
+def within_sql(select: str, condition: str) -> str:
+    """Return the rows of a SELECT for which a condition holds.
+
+    The condition is over position and HEALPix index: columns of the base, which are right whatever
+    a layer holds, and which a layer repeats.
+    """
+    return f"SELECT * FROM ({select}) WHERE {condition}"
 
 
 def _reader(files: Sequence[str]) -> str:
