@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.evaluation import gamornet as measured
 from skyloom.evaluation.calibration import fit_multiclass
-from skyloom.evaluation.gamornet import CALIBRATION_START, Sample, purity_table, sample
+from skyloom.evaluation.gamornet import CALIBRATION_START, SURVEY_OF, Sample, purity_table, sample
 from skyloom.models import gamornet
-from skyloom.models.card import Bin, Card, Plain, Score
+from skyloom.models.card import Card, Plain
+from skyloom.models.conformal import set_threshold
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
+from skyloom.training.gamornet_card import card_of
 from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
 
@@ -62,8 +63,8 @@ class Recipe:
     transfer_rate: float = 5e-4
 
     def __post_init__(self) -> None:
-        if self.transfer not in RECIPES or self.form not in measured.SURVEY_OF:
-            known = f"{[*RECIPES]}, {[*measured.SURVEY_OF]}"
+        if self.transfer not in RECIPES or self.form not in SURVEY_OF:
+            known = f"{[*RECIPES]}, {[*SURVEY_OF]}"
             msg = f"no recipe {self.transfer!r} or form {self.form!r}; there are {known}"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
         if min(self.n_simulated, self.n_labels, self.n_calibration, self.n_held_out) < 50:
@@ -122,16 +123,6 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     arrays |= _novelty(outputs(members[0], shown.images)[1], shown.label, outputs(members[0], held.images)[1])
     weights = Weights(arrays, {}, "")
     estimator = gamornet.build(gamornet.Config(form=recipe.form), weights)
-    request.say("measuring scores")
-    table = measured.evaluate(
-        estimator,
-        weights,
-        form=recipe.form,
-        seed=seed,
-        n_labels=recipe.n_labels,
-        n_held_out=recipe.n_held_out,
-        variant=request.variant,
-    )
     training: dict[str, Plain] = {
         "data": "galaxies of skyloom.simulators.galaxies, drawn by galsim",
         "simulated": True,
@@ -142,7 +133,8 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
         "bulge_threshold": estimator.thresholds[1],
         **request.record(recipe, network=True, **curves),
     }
-    return write_bundle(request.output, _card(request, recipe, training, table.scores, table.reliability), arrays)
+    request.say("measuring scores")
+    return write_bundle(request.output, card_of(weights, training, request.variant), arrays)
 
 
 def transferred(
@@ -179,13 +171,11 @@ def _calibration(raw: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str
     log = np.log(np.fmax(raw, 1e-12))
     scale, bias = fit_multiclass(log[:half], label[:half])
     p, truth = calibrated(log[half:], scale, bias), label[half:]
-    own = np.sort(p[np.arange(len(truth)), truth])
-    # Split conformal (Sadinle, Lei & Wasserman 2019): the (n + 1) 10 % quantile of the true class's probability.
-    place = int(np.floor((len(own) + 1) * (1.0 - _COVERAGE))) - 1
+    own = p[np.arange(len(truth)), truth]
     return {
         "calibration": np.array([scale, *bias]),
         "thresholds": np.array([_threshold(p, truth, 0), _threshold(p, truth, 2)]),
-        "conformal": np.array([own[place] if place >= 0 else 0.0]),
+        "conformal": np.array([set_threshold(own, _COVERAGE)]),
     }
 
 
@@ -207,33 +197,3 @@ def _novelty(
     first = np.arange(len(both)) < len(hidden)
     columns = np.arange(hidden.shape[1], dtype=np.int64)
     return fit_novelty(both, target, columns, first, ~first).to_arrays()
-
-
-def _card(
-    request: TrainRequest,
-    recipe: Recipe,
-    training: dict[str, Plain],
-    scores: tuple[Score, ...],
-    bins: tuple[Bin, ...],
-) -> Card:
-    config = gamornet.Config(form=recipe.form)
-    return Card(
-        name=gamornet.NAME,
-        variant=request.variant,
-        title=gamornet.TITLE,
-        question=gamornet.QUESTION,
-        source="ads:2020ApJ...895..112G (GaMorNet); departures: see the module",
-        intended_use="Sort galaxies of one source per cutout into disk- and bulge-dominated ones; teach transfer.",
-        limits="SIMULATED galaxies only: bulge and disk, with arms, bars and dust drawn on. On real images, train "
-        "again on labels of that survey. gm_p_sd is the spread of three networks that share their first layers "
-        "and misses what all of them got wrong. Sets hold the true class in 90 % of like galaxies.",
-        licence="BSD-3-Clause",
-        command=request.command(gamornet.NAME, network=True),
-        evaluate=f"skyloom model evaluate {gamornet.NAME}",
-        training=training,
-        flags={flag.name: flag.description for flag in gamornet.FLAGS},
-        reads=tuple(column.name for column in gamornet.reads(config)),
-        writes=tuple(column.name for column in gamornet.writes(config)),
-        scores=scores,
-        reliability=bins,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skyloom.models.card import Plain
     from skyloom.training.curves import History
 
-__all__ = ["RECIPE", "TrainRequest"]
+__all__ = ["RECIPE", "TrainRequest", "command_of"]
 
 RECIPE = "recipe."
 """What a recipe's settings begin with in the ``[training]`` of a card."""
@@ -100,8 +100,18 @@ class TrainRequest:
         network : bool
             Whether the device has a say in the bits.
         """
-        device = f" --device {device_class(self.device).split()[0]}" if network else ""
-        return (
-            f"skyloom model train {name} --config card.toml --seed {self.seed}{device}"
-            f"{' --data DATA' if data else ''} --output DIR"
-        )
+        used = {"device": device_class(self.device)} if network else {}
+        return command_of(name, {"seed": self.seed, **used}, data=data)
+
+
+def command_of(name: str, training: Mapping[str, Plain], *, data: bool = False) -> str:
+    """Return the command that made weights, from what the ``[training]`` of their card says.
+
+    Examples
+    --------
+    >>> command_of("gamornet", {"seed": 3, "device": "cuda NVIDIA H100"})
+    'skyloom model train gamornet --config card.toml --seed 3 --device cuda --output DIR'
+    """
+    device = f" --device {str(training['device']).split()[0]}" if "device" in training else ""
+    told = " --data DATA" if data else ""
+    return f"skyloom model train {name} --config card.toml --seed {training['seed']}{device}{told} --output DIR"
