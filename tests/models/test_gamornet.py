@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skyloom.errors import DataError, ErrorKind, SpecError
-from skyloom.evaluation.gamornet import Sample
+from skyloom.evaluation.gamornet_galaxies import Sample
 from skyloom.models import gamornet
 from skyloom.models.gamornet.images import stretch
 from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze

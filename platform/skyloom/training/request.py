@@ -15,10 +15,14 @@ from skyloom.training.progress import Tick
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from skyloom.evaluation.labelled import LabelledSource
     from skyloom.models.card import Plain
     from skyloom.training.curves import History
 
-__all__ = ["RECIPE", "TrainRequest", "command_of"]
+__all__ = ["EXAMPLES", "RECIPE", "TrainRequest", "command_of"]
+
+EXAMPLES = "examples"
+"""Folder of the workspace where a labelled catalog's arrays lie while a training runs."""
 
 RECIPE = "recipe."
 """What a recipe's settings begin with in the ``[training]`` of a card."""
@@ -34,8 +38,9 @@ class TrainRequest:
     """Name of these weights."""
     seed: int = 0
     """Of the training; splits by object have seeds of their own."""
-    data: pa.Table | Path | None = None
-    """Where the training set lies, or the training set; None: where the system looks by itself."""
+    data: pa.Table | LabelledSource | Path | None = None
+    """Where the training set lies, or the training set; None: where the system looks by itself.
+    A `LabelledSource` comes only to systems that say ``CATALOGS = True``."""
     device: DeviceSettings = field(default_factory=lambda: DeviceSettings("cpu", threads=1))
     resume: bool = False
     """Whether to go on from the checkpoints that an earlier run left."""
@@ -107,6 +112,8 @@ class TrainRequest:
 def command_of(name: str, training: Mapping[str, Plain], *, data: bool = False) -> str:
     """Return the command that made weights, from what the ``[training]`` of their card says.
 
+    Weights that were made of a catalog (``catalog``, ``label`` and ``tensors`` are in the card) name it.
+
     Examples
     --------
     >>> command_of("gamornet", {"seed": 3, "device": "cuda NVIDIA H100"})
@@ -114,4 +121,7 @@ def command_of(name: str, training: Mapping[str, Plain], *, data: bool = False) 
     """
     device = f" --device {str(training['device']).split()[0]}" if "device" in training else ""
     told = " --data DATA" if data else ""
+    if "catalog" in training:
+        told += f" --catalog {training['catalog']} --label {training['label']}"
+        told += "".join(f" --tensors {name}=STORE" for name in str(training["tensors"]).split(", ") if name)
     return f"skyloom model train {name} --config card.toml --seed {training['seed']}{device}{told} --output DIR"
