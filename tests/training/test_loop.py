@@ -194,7 +194,7 @@ def test_a_loss_without_a_value_is_an_error_that_keeps_the_checkpoint_before(tmp
     [
         ({"config": dataclasses.replace(CONFIG, learning_rate=1e-4)}, "config.learning_rate was 0.005, is 0.0001"),
         ({"config": dataclasses.replace(CONFIG, patience=4)}, "config.patience was None, is 4"),
-        ({"net": Net(seed=1)}, "module at the start"),
+        ({"net": Net(seed=1)}, "module at the start: not the same"),
         ({"augment": None}, "augmentation was mirrored, is none"),
         ({"loss": doubled}, "loss was loss, is doubled"),
     ],
