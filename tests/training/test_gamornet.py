@@ -12,7 +12,7 @@ from skyloom.evaluation import evaluate
 from skyloom.models import gamornet
 from skyloom.models.card import unsaid
 from skyloom.models.weights import read_bundle
-from skyloom.training import train
+from skyloom.training import rebuild, train
 from skyloom.training.checkpoint import CHECKPOINT
 from skyloom.training.gamornet import Recipe
 from skyloom.training.recard import recard
@@ -102,6 +102,15 @@ def test_a_training_that_stopped_goes_on_from_its_own_card_to_the_same_weights(b
     assert (again / "model.safetensors").read_bytes() == (bundle / "model.safetensors").read_bytes()
     assert read_bundle(again)[0].training["resumed"] is True
     assert not list(tmp_path.rglob(CHECKPOINT))
+
+
+def test_the_command_of_the_card_makes_the_same_bytes_again(bundle, tmp_path, capfd):
+    assert rebuild.main(["--root", str(bundle.parents[1]), "--out", str(tmp_path), "--only", "gamornet"]) == 0
+    assert "gamornet tiny: the same bytes as before" in capfd.readouterr().out
+    again = tmp_path / "gamornet" / "tiny"
+    assert (again / "model.safetensors").read_bytes() == (bundle / "model.safetensors").read_bytes()
+    # As text: a purity of nothing is NaN, which equals nothing.
+    assert str(read_bundle(again)[0].scores) == str(read_bundle(bundle)[0].scores)
 
 
 def test_the_run_writes_seed_recipe_device_epochs_and_times_into_the_card(bundle):
