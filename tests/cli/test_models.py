@@ -34,6 +34,22 @@ def test_describe_says_what_every_model_is(name, capsys):
     assert all(flag["means"] for flag in described["flags"])
 
 
+def test_describe_shows_what_the_card_of_a_network_says(capsys):
+    assert main(["model", "describe", "gamornet"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "out of scope",
+        "galsim",
+        "priors",
+        "asinh",
+        "gm_p_disk_raw",
+        "networks.2",
+        "AB magnitude",
+        "scores by subgroup",
+    ):
+        assert said in out
+
+
 def test_describe_takes_settings_from_a_job_file(capsys):
     assert main(["model", "describe", "colors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["writes"] == []
@@ -76,7 +92,7 @@ def test_evaluate_prints_scores_beside_the_baselines(monkeypatch, capsys):
         "scores": [{"metric": s.metric, "who": s.who, "value": s.value} for s in CARD.scores], "reliability": [],
     }  # fmt: skip
     answer = types.SimpleNamespace(as_dict=lambda: measured)
-    monkeypatch.setattr(skyloom.evaluation, "evaluate", lambda *words: asked.append(words) or answer)
+    monkeypatch.setattr(skyloom.evaluation, "evaluate", lambda *words, device: asked.append(words) or answer)
     assert main(["model", "evaluate", "transient-class", "--weights", "mine", "--data", "d"]) == 0
     assert asked == [("transient-class", "mine", Path("d"))]
     out = capsys.readouterr().out
@@ -84,21 +100,3 @@ def test_evaluate_prints_scores_beside_the_baselines(monkeypatch, capsys):
     assert "0.8125" in out
     assert "baseline: class prior" in out
     assert "bright objects only" in out
-
-
-def test_train_names_the_weights_after_their_folder(monkeypatch, capsys):
-    asked = {}
-    monkeypatch.setattr(
-        skyloom.training,
-        "train",
-        lambda name, data, output, **how: asked.update(name=name, data=data, output=output, **how) or CARD,
-    )
-    assert main(["model", "train", "transient-class", "--output", "weights/mine", "--seed", "7"]) == 0
-    assert asked == {
-        "name": "transient-class",
-        "data": None,
-        "output": Path("weights/mine"),
-        "seed": 7,
-        "variant": "mine",
-    }
-    assert "SN Ia" in capsys.readouterr().out
