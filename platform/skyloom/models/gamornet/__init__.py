@@ -36,6 +36,7 @@ __all__ = [
     "FLAGS",
     "MEMBERS",
     "NAME",
+    "TOLERANCE",
     "Config",
     "Estimator",
     "build",
@@ -54,6 +55,15 @@ LIBRARIES = ("torch",)
 
 CLASSES = ("disk", "indeterminate", "bulge")
 MEMBERS = 3
+TOLERANCE: Mapping[str, float] = {
+    **{f"gm_p_{name}{kind}": 0.01 for name in ("disk", "indet", "bulge") for kind in ("", "_raw")},
+    "gm_class": 0.005,
+    "gm_set": 0.01,
+    "gm_p_sd": 0.01,
+    "gm_entropy": 0.02,
+    "gm_ood": 0.05,
+}
+"""Of each output, as `skyloom.models.card.Card.tolerance` has it: below what the networks differ by."""
 _COLUMNS = ("gm_p_disk", "gm_p_indet", "gm_p_bulge")
 _PIXELS = {"small": 0.396, "sdss": 0.396, "candels": 0.06}
 _SIZES = {"small": 64, "sdss": 167, "candels": 83}
