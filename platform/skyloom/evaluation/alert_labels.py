@@ -35,21 +35,24 @@ DISTRUSTED = ("fink-science:part-0-0-435829.parquet",)
 FRB, the other ULX_Candidate and Candidate_Nova; 53 alerts share 45 types; Seyfert nuclei lie 5 arcsec
 beside their galaxies. It exercises code that reads types: they seem made up for that."""
 
-_STAR_TYPES = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_STAR_TYPES = _words(
     """
     ** AGB* AGB*_Candidate Ae* Be* BlueSG* Candidate_BSG* Candidate_CV* Candidate_HB* Candidate_Hsd
     Candidate_TTau* Candidate_WD* CataclyV* Cepheid EB*_Candidate EllipVar Eruptive* HB* HMXB Irregular_V*
     LP*_Candidate LPV* LongPeriodV* LongPeriodV*_Candidate Mira OH/IR OrionV* Orion_V* PM* Pec* PulsV*
     PulsV*bCep RRLyr RSCVnV* RedSG* SB* Star Symbiotic* V* V*? WR* YSO_Candidate YellowSG* gammaDor
     low-mass* post-AGB*
-    """.split()
+    """
 )
 """SIMBAD types of stars, as these alerts have them. Left out as unclear: nebulae (PN), pulsars, globular
 clusters, candidates of novae and planets, lensed images, and what only names a waveband (IR, Radio, …)."""
-_EXTRAGALACTIC_TYPES = frozenset(
-    """
-    BLLac Galaxy GinCl GinPair LINER QSO QSO_Candidate SN Seyfert Seyfert_1 Seyfert_2 Supernova
-    """.split()
+_EXTRAGALACTIC_TYPES = _words(
+    "BLLac Galaxy GinCl GinPair LINER QSO QSO_Candidate SN Seyfert Seyfert_1 Seyfert_2 Supernova"
 )
 """SIMBAD types of galaxies, their nuclei, and supernovae confirmed; a candidate supernova is none."""
 _NOTHING = frozenset({"", "nan", "Unknown", "Inexistent"})
