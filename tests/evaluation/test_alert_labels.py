@@ -61,5 +61,7 @@ def test_an_object_has_the_class_of_any_of_its_alerts_and_none_where_they_differ
 
 
 def test_files_chosen_for_one_purpose_are_one_group():
-    found = group_of(["kowalski", "fink-filters:few_SLSN_alerts.parquet", "fink-filters:dwarf_agn.parquet", "other"])
+    found = group_of(
+        ["kowalski", "fink-filters:few_SLSN_alerts.parquet", "fink-filters:dwarf_agn.parquet", "other"]
+    )
     assert found.tolist() == ["kowalski", "superluminous", "fink filters", "other"]

@@ -10,13 +10,15 @@ neighbour, and one for each group of files, trained without them: their predicti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from skyloom.evaluation import alert_stamp as measured
-from skyloom.evaluation.alerts import Alerts, read_alerts, prepared_alerts
+from skyloom.evaluation.alert_folds import COVERAGE, alert_folds, of_group, out_of_fold
+from skyloom.evaluation.alerts import Alerts, prepared_alerts, read_alerts
 from skyloom.evaluation.calibration import fit_temperature
 from skyloom.models import alert_stamp
 from skyloom.models.alert_stamp import CLASSES, FOLDS
@@ -29,12 +31,9 @@ from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
 from skyloom.runtime.networks import Network, state_arrays
 from skyloom.training.alert_stamp_card import card_of
-from skyloom.training.alert_stamp_fit import Recipe, fitted
+from skyloom.training.alert_stamp_fit import Fitting, Recipe
 from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
-
-if TYPE_CHECKING:
-    from skyloom.training.loop import History
 
 __all__ = ["Recipe", "train"]
 
@@ -61,60 +60,48 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     SpecError
         If a class has fewer objects than there are folds, or as `skyloom.training.loop.fit`.
     """
-    import pyarrow as pa
-
     alerts = prepared_alerts(request.data if isinstance(request.data, pa.Table) else read_alerts(request.data))
     known = alerts.labelled()
-    fold, first = measured.alert_folds(known)
+    fold, first = alert_folds(known)
     one, fold_of_one = known.take(first), fold[first]
-    curves: dict[str, History] = {}
-    ensemble = _cross_validated(known, fold, N_CONTEXT, request, recipe, curves)
+    fitting = Fitting(request, recipe)
+    ensemble = _cross_validated(fitting, known, fold, N_CONTEXT)
     made = Network(ensemble)(image=one.image, alert=one.alert)
-    alone = Network(_cross_validated(known, fold, 0, request, recipe, curves))(image=one.image, alert=one.alert)
+    alone = Network(_cross_validated(fitting, known, fold, 0))(image=one.image, alert=one.alert)
     arrays = {
         **state_arrays(ensemble),
         **_calibration(made["logits"], fold_of_one, one.target),
         **_novelties(made["hidden"], fold_of_one, one.target),
         "compared.candid": one.candid,
-        "compared.stamps_alone": measured.out_of_fold(alone["logits"].astype(np.float64), fold_of_one),
-        "compared.group_left_out": _group_left_out(known, one, request, recipe, curves),
+        "compared.stamps_alone": out_of_fold(alone["logits"], fold_of_one),
+        "compared.group_left_out": _group_left_out(fitting, known, one),
     }
     request.say("measuring scores")
     weights = Weights(arrays, {}, "")
     estimator = alert_stamp.build(alert_stamp.Config(), weights)
     table = measured.score_table(estimator, weights, alerts, variant=request.variant)
-    return write_bundle(request.output, card_of(request, recipe, curves, alerts, estimator, table), arrays)
+    return write_bundle(request.output, card_of(fitting, alerts, estimator, table), arrays)
 
 
-def _cross_validated(
-    known: Alerts,
-    fold: NDArray[np.int64],
-    n_context: int,
-    request: TrainRequest,
-    recipe: Recipe,
-    curves: dict[str, History],
-) -> StampEnsemble:
+def _cross_validated(fitting: Fitting, known: Alerts, fold: NDArray[np.int64], n_context: int) -> StampEnsemble:
     """Return one network a fold, which never saw an object of that fold."""
     members: list[StampNet] = []
     for k in range(FOLDS):
         stage = f"fold-{k}" if n_context else f"stamps-alone-{k}"
-        seed = FOLDS * request.seed + k
-        net, curves[stage] = fitted(
-            known.take(fold != k), recipe, n_context=n_context, seed=seed, request=request, stage=stage
-        )
-        members.append(net)
+        seed = FOLDS * fitting.request.seed + k
+        members.append(fitting.network(known.take(fold != k), n_context=n_context, seed=seed, stage=stage))
     return StampEnsemble(members)
 
 
 def _calibration(
     logits: NDArray[np.float32], fold: NDArray[np.int64], target: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
-    own = measured.out_of_fold(logits.astype(np.float64), fold)
+    own = out_of_fold(logits, fold)
     temperature = fit_temperature(own, target)
     p_true = tempered(own, temperature)[np.arange(len(target)), target]
     return {
         "temperature": np.array([temperature]),
-        "conformal": np.array([set_threshold(p_true, measured.COVERAGE)]),
+        "conformal": np.array([set_threshold(p_true, COVERAGE)]),
     }
 
 
@@ -129,18 +116,14 @@ def _novelties(
     return arrays
 
 
-def _group_left_out(
-    known: Alerts, one: Alerts, request: TrainRequest, recipe: Recipe, curves: dict[str, History]
-) -> NDArray[np.float64]:
+def _group_left_out(fitting: Fitting, known: Alerts, one: Alerts) -> NDArray[np.float64]:
     """Return probabilities of each object by a network that saw no object of its group of files."""
     p = np.empty((len(one.target), len(CLASSES)))
     for number, group in enumerate(sorted(set(one.group.tolist()))):
         stage = f"group-{number}"
-        others = known.take(~measured.of_group(known, group))
-        seed = FOLDS * request.seed
-        net, curves[stage] = fitted(
-            others, recipe, n_context=N_CONTEXT, seed=seed, request=request, stage=stage
-        )
+        others = known.take(~of_group(known, group))
+        seed = FOLDS * fitting.request.seed
+        net = fitting.network(others, n_context=N_CONTEXT, seed=seed, stage=stage)
         here = one.group == group
         made = Network(StampEnsemble([net]))(image=one.image[here], alert=one.alert[here])
         p[here] = tempered(made["logits"][:, 0].astype(np.float64), 1.0)

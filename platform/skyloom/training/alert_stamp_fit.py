@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.evaluation.alert_stamp import FOLD_SEED
+from skyloom.evaluation.alert_folds import FOLD_SEED
 from skyloom.evaluation.alerts import Alerts
 from skyloom.evaluation.folds import folds_of
 from skyloom.models.alert_stamp import CLASSES
@@ -21,7 +21,7 @@ from skyloom.nn.dihedral import transform
 from skyloom.training.learners import TrainRequest
 from skyloom.training.loop import ArrayExamples, History, LoopConfig, fit
 
-__all__ = ["Recipe", "fitted", "learning_rows", "shared_out", "turned", "weighted_entropy"]
+__all__ = ["Fitting", "Recipe", "learning_rows", "shared_out", "turned", "weighted_entropy"]
 
 _SYMMETRIES = 8
 
@@ -44,53 +44,57 @@ class Recipe:
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
 
 
-def fitted(
-    alerts: Alerts, recipe: Recipe, *, n_context: int, seed: int, request: TrainRequest, stage: str
-) -> tuple[StampNet, History]:
-    """Return a network that learned from labelled alerts; its epoch is chosen by some of their objects.
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A request, its recipe, and the curves of the networks fitted so far, by their names."""
 
-    Parameters
-    ----------
-    alerts : Alerts
-        None of them may be one that the network is to be scored on.
-    recipe : Recipe
-    n_context : int
-        Numbers of the alert that it sees beside the stamps: all, or 0.
-    seed : int
-        Of weights at the start, order, turns and dropout.
-    request : TrainRequest
-        Says where to put checkpoint and curves, and whether to go on from there.
-    stage : str
-        Name of this network among those of the request.
-    """
-    learns = learning_rows(alerts, recipe)
-    net = build_network(n_context, seed=seed, dropout=recipe.dropout)
-    config = LoopConfig(
-        epochs=recipe.epochs,
-        batch_rows=recipe.batch_rows,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        optimiser="adamw",
-        seed=seed,
-    )
-    history = fit(
-        net,
-        _examples(alerts.take(learns)),
-        _examples(alerts.take(~learns)),
-        loss=weighted_entropy,
-        config=config,
-        folder=request.folder(stage),
-        augment=turned,
-        device=request.device,
-        progress=request.watch(stage),
-        resume=request.resume,
-    )
-    return net, history
+    request: TrainRequest
+    recipe: Recipe
+    curves: dict[str, History] = field(default_factory=dict)
+
+    def network(self, alerts: Alerts, *, n_context: int, seed: int, stage: str) -> StampNet:
+        """Return a network that learned from labelled alerts; its epoch is chosen by some of their objects.
+
+        Parameters
+        ----------
+        alerts : Alerts
+            None of them may be one that the network is to be scored on.
+        n_context : int
+            Numbers of the alert that it sees beside the stamps: all, or 0.
+        seed : int
+            Of weights at the start, order, turns and dropout.
+        stage : str
+            Name of this network: where checkpoint and curves go.
+        """
+        recipe, request = self.recipe, self.request
+        learns = learning_rows(alerts, recipe)
+        net = build_network(n_context, seed=seed, dropout=recipe.dropout)
+        config = LoopConfig(
+            epochs=recipe.epochs,
+            batch_rows=recipe.batch_rows,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            optimiser="adamw",
+            seed=seed,
+        )
+        self.curves[stage] = fit(
+            net,
+            _examples(alerts.take(learns)),
+            _examples(alerts.take(~learns)),
+            loss=weighted_entropy,
+            config=config,
+            folder=request.folder(stage),
+            augment=turned,
+            device=request.device,
+            progress=request.watch(stage),
+            resume=request.resume,
+        )
+        return net
 
 
 def learning_rows(alerts: Alerts, recipe: Recipe) -> NDArray[np.bool_]:
     """Return which alerts are learned from; the others' objects judge the epochs."""
-    return folds_of(alerts.objects, alerts.target, folds=recipe.judges, seed=FOLD_SEED + 1) != 0
+    return np.asarray(folds_of(alerts.objects, alerts.target, folds=recipe.judges, seed=FOLD_SEED + 1) != 0)
 
 
 def shared_out(objects: tuple[str, ...], target: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -41,7 +41,9 @@ def test_a_network_of_stamps_alone_does_not_see_the_neighbour(seen):
     image, alert = seen
     nets = {n_context: build_network(n_context, seed=1).eval() for n_context in (0, 3)}
     with torch.inference_mode():
-        same = {n: torch.equal(net(image, alert)["logits"], net(image, -alert)["logits"]) for n, net in nets.items()}
+        same = {
+            n: torch.equal(net(image, alert)["logits"], net(image, -alert)["logits"]) for n, net in nets.items()
+        }
     assert same == {0: True, 3: False}
 
 

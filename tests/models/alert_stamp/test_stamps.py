@@ -94,7 +94,9 @@ def test_a_flag_that_nulls_stands_exactly_where_a_row_is_not_scored():
 
 def test_caveats_are_flags_on_values_that_stand():
     images = stamps(4)
-    rows = rows_of(images, sgscore=[0.5, None, -999.0, 0.5], distance=[1.0, 1.0, -999.0, 2.0], drb=[0.9, None, 0.7, 0.2])
+    rows = rows_of(
+        images, sgscore=[0.5, None, -999.0, 0.5], distance=[1.0, 1.0, -999.0, 2.0], drb=[0.9, None, 0.7, 0.2]
+    )
     made = inputs_of(rows, Config())
     assert made.flag.tolist() == [0, MASK["NO_NEIGHBOUR"], MASK["NO_NEIGHBOUR"], MASK["DOUBTFUL"]]
     assert made.scorable.all()

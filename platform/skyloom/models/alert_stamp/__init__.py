@@ -34,6 +34,7 @@ __all__ = [
     "FLAGS",
     "FOLDS",
     "NAME",
+    "TOLERANCE",
     "Config",
     "Estimator",
     "average",
@@ -52,6 +53,21 @@ LIBRARIES = ("torch",)
 
 CLASSES = ("star", "extragalactic", "solar-system")
 FOLDS = 5
+TOLERANCE: Mapping[str, float] = {
+    **{
+        f"stamp_p_{name}{kind}": 0.01
+        for name in ("star", "extragalactic", "solar_system")
+        for kind in ("", "_raw")
+    },
+    "stamp_class": 0.005,
+    "stamp_set": 0.01,
+    "stamp_p_sd": 0.01,
+    "stamp_entropy": 0.02,
+    "stamp_ood": 0.05,
+}
+"""Of each output, as `skyloom.models.card.Card.tolerance` has it: below what the networks differ by."""
+_TILE_ROWS = 32
+"""Rows at once: each is eight images for each of five networks, and partitions of alerts are small."""
 _COLUMNS = ("stamp_p_star", "stamp_p_extragalactic", "stamp_p_solar_system")
 _WORDS = (
     "a variable or eruptive star",
@@ -88,7 +104,7 @@ def writes(config: Config) -> tuple[Column, ...]:
     p, of = "stat.probability;src.class", "float32"
     pairs = tuple(zip(_COLUMNS, _WORDS, strict=True))
     return (
-        Column("stamp_class", "", "most probable class: star, extragalactic or solar-system", "string", "src.class"),
+        Column("stamp_class", "", "most probable: star, extragalactic or solar-system", "string", "src.class"),
         *(Column(name, "", f"calibrated probability: {words}", of, p) for name, words in pairs),
         *(Column(f"{name}_raw", "", f"before calibration: {words}", of, p) for name, words in pairs),
         Column("stamp_set", "", "classes: the true one is among them in 90 % of cases", "string", "src.class"),
@@ -121,7 +137,7 @@ def build(config: Config, weights: Weights | None) -> Estimator:
     ensemble = StampEnsemble([build_network(N_CONTEXT, seed=0) for _ in range(FOLDS)])
     load_state(ensemble, arrays)
     return Estimator(
-        network=Network(ensemble),
+        network=Network(ensemble, tile_rows=_TILE_ROWS),
         temperature=float(arrays["temperature"][0]),
         conformal=float(arrays["conformal"][0]),
         novelty=tuple(Novelty.of_arrays(_of_fold(arrays, k), HIDDEN) for k in range(FOLDS)),
@@ -157,7 +173,7 @@ def average(members: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.zeros((len(members), members.shape[2]))
     for k in range(members.shape[1]):
         total = total + members[:, k]
-    return total / members.shape[1]
+    return np.asarray(total / members.shape[1])
 
 
 def _of_fold(arrays: Mapping[str, NDArray[Any]], fold: int) -> dict[str, NDArray[Any]]:

@@ -15,9 +15,10 @@ from skyloom.runtime.tensors import TensorInput, tensor_values
 
 __all__ = [
     "BANDS",
-    "CUT_PX",
     "CUTOUT",
+    "CUT_PX",
     "FLAGS",
+    "NORMALISATION",
     "N_CONTEXT",
     "SIDE_PX",
     "Config",
@@ -34,6 +35,10 @@ SIDE_PX = 63
 CUT_PX = 45
 """Side of the middle that the networks see; background and noise come from the whole stamp."""
 N_CONTEXT = 3
+NORMALISATION = (
+    "asinh((px - median) / (3 sigma)) / 4 of each stamp, sigma from its median absolute deviation; px without "
+    "data are 0; the middle 45 x 45 px"
+)
 
 NO_CUTOUT = Flag(0, "NO_CUTOUT", "the store has no stamps of the alert")
 STAMP_MISSING = Flag(1, "STAMP_MISSING", "one of the three stamps has no px with data")
@@ -85,10 +90,8 @@ def tensors_of() -> tuple[TensorInput, ...]:
 def reads_of() -> tuple[Column, ...]:
     """Return the columns of the alert: its nearest neighbour in Pan-STARRS1, and braai's score for a flag."""
     return (
-        Column(
-            "sgscore1", "", "nearest PS1 source: 0 galaxy to 1 star; missing or negative: none", "float64", "src.class"
-        ),
-        Column("distpsnr1", "arcsec", "distance to it; missing or negative: none", "float64", "pos.angDistance"),
+        Column("sgscore1", "", "nearest PS1 source: 0 galaxy, 1 star; negative: none", "float64", "src.class"),
+        Column("distpsnr1", "arcsec", "distance to it; negative: none", "float64", "pos.angDistance"),
         Column("drb", "", "braai's real-bogus score; may be missing", "float64", "stat.probability"),
     )
 
@@ -123,7 +126,7 @@ def normalised(
     middle = values[:, :, edge : edge + CUT_PX, edge : edge + CUT_PX]
     images = np.arcsinh(middle / (_LINEAR_SIGMAS * np.where(noisy, sigma, 1.0))) / _SCALE
     images = np.where(noisy & np.isfinite(images), images, 0.0)
-    return images.astype(np.float32), ~noisy.all(axis=(1, 2, 3))
+    return images.astype(np.float32), np.asarray(~noisy.all(axis=(1, 2, 3)))
 
 
 def context(sgscore: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float32]:
