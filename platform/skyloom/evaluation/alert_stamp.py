@@ -195,11 +195,14 @@ def _left_out(weights: Weights, known: Alerts, one: Alerts) -> list[Score]:
 def _unlike(estimator: alert_stamp.Estimator, alerts: Alerts) -> list[Score]:
     """Score the out-of-distribution p-value on alerts in no fold: what braai calls bogus is of no class."""
     free = alerts.take((alerts.target == UNLABELLED) & np.isfinite(alerts.drb))
+    least = alert_stamp.Config().min_drb
+    bogus = free.drb < least
+    if not bogus.any() or bogus.all():
+        return []
     hidden = estimator.network(image=free.image, alert=free.alert)["hidden"]
     away = [novelty.distance(hidden[:, k]) for k, novelty in enumerate(estimator.novelty)]
     p = pooled_p(away, [novelty.reference for novelty in estimator.novelty])
-    least = alert_stamp.Config().min_drb
-    bogus, unlike = free.drb < least, (p < _UNLIKE).astype(np.float64)
+    unlike = (p < _UNLIKE).astype(np.float64)
     who = "ours, unlabelled alerts"
     name, auc = f"AUC of stamp_ood, drb below {least} against above", area_under_roc
     return [
@@ -207,7 +210,6 @@ def _unlike(estimator: alert_stamp.Estimator, alerts: Alerts) -> list[Score]:
             f"share with stamp_ood < {_UNLIKE}, drb {words}", who, _mean(unlike[of]), bootstrap(_mean, unlike[of])
         )
         for words, of in ((f"below {least}", bogus), (f"from {least}", ~bogus))
-        if of.any()
     ] + [Score(name, who, auc(-p, bogus), bootstrap(auc, -p, bogus))]
 
 
