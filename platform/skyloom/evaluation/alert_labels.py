@@ -32,7 +32,7 @@ MAX_SOLAR_SYSTEM_ARCSEC = 10.0
 
 DISTRUSTED = ("fink-science:part-0-0-435829.parquet",)
 """Files whose types are not used. Of the two objects that this one has twice, one is called SN II and
-FRB, the other ULX_Candidate and Candidate_Nova; 53 alerts share 45 types; Seyfert nuclei lie 5 arcsec
+FRB, the other ULX_Candidate and Candidate_Nova; its 53 alerts have 39 types; active nuclei lie 5 arcsec
 beside their galaxies. It exercises code that reads types: they seem made up for that."""
 
 

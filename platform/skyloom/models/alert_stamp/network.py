@@ -2,9 +2,9 @@
 
 After the stamp classifiers of ALeRCE (Carrasco-Davis et al. 2021, arXiv:2008.03309: science, template
 and difference stamps of one alert, with features of the packet, through a rotationally invariant CNN)
-and braai (Duev et al. 2019, arXiv:1907.11259: a VGG-like CNN on the three stamps). Departures: ten
-times fewer weights, for a hundred objects and not for tens of thousands; all eight symmetries of
-the square where ALeRCE pools over four turns (recalled, not verified); two features.
+and braai (Duev et al. 2019, arXiv:1907.11259: a CNN on the three stamps). Departures: few weights, for
+there are a hundred objects to learn from; all eight symmetries of the square, where ALeRCE pools
+over four turns (recalled, not verified); two features.
 """
 
 from __future__ import annotations
