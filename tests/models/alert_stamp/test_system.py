@@ -61,11 +61,11 @@ def test_a_temperature_below_one_sharpens_and_changes_no_members_order(estimator
 
 
 def test_a_row_has_the_same_bits_alone_among_others_and_in_any_order(estimator):
-    rows = alert_rows(alerts(70))
+    rows = alert_rows(alerts(36))
     whole = scored(estimator, rows)
-    for size in (1, 7, 64, 100):
+    for size in (5, 32, 100):
         assert scored(estimator, rows, size).equals(whole)
-    back = pa.array(np.arange(70)[::-1])
+    back = pa.array(np.arange(36)[::-1])
     assert scored(estimator, rows.take(back)).equals(whole.take(back))
 
 
