@@ -59,7 +59,7 @@ def fit(
         Gets ``checkpoint.safetensors`` and ``curve.csv`` after each epoch, ``curve.png`` at the end.
     augment : callable, optional
         From the arrays of a batch to learn from, and a generator, to other arrays. It draws from
-        that generator alone.
+        that generator alone, and runs in a thread, ahead of the step that it is for.
     device : DeviceSettings, optional
         Default: `skyloom.runtime.device.current`. The CPU computes with one thread, whatever it says.
     progress : callable, optional
