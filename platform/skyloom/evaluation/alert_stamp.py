@@ -29,7 +29,7 @@ from skyloom.evaluation.alert_folds import (
     prior,
 )
 from skyloom.evaluation.alert_labels import UNLABELLED
-from skyloom.evaluation.alerts import BASELINE, HISTORY, Alerts, prepared_alerts, read_alerts
+from skyloom.evaluation.alerts import BASELINE, HISTORY, Alerts, alerts_of
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
 from skyloom.evaluation.scores import ScoreTable, area_under_roc, balanced_accuracy, bootstrap, log_loss
 from skyloom.evaluation.subgroups import binned, subgroup_scores
@@ -77,8 +77,8 @@ def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path 
     DataError
         If they are not those that the weights were made from.
     """
-    alerts = prepared_alerts(data if isinstance(data, pa.Table) else read_alerts(data))
-    return score_table(system.build(system.Config(), weights), weights, alerts, variant=card.variant)
+    estimator = system.build(system.Config(), weights)
+    return score_table(estimator, weights, alerts_of(data), variant=card.variant)
 
 
 def score_table(estimator: alert_stamp.Estimator, weights: Weights, alerts: Alerts, *, variant: str) -> ScoreTable:

@@ -16,7 +16,7 @@ from skyloom.models import alert_stamp
 from skyloom.models.alert_stamp.stamps import BANDS, CUTOUT, SIDE_PX
 from skyloom.runtime.tensors import tensor_column
 
-__all__ = ["BASELINE", "HISTORY", "Alerts", "alert_rows", "prepared_alerts", "read_alerts"]
+__all__ = ["BASELINE", "HISTORY", "Alerts", "alert_rows", "alerts_of", "prepared_alerts", "read_alerts"]
 
 BASELINE = ("sgscore1", "distpsnr1", "magpsf", "fwhm", "elong", "classtar", "distnr", "magnr", "positive")
 """What baselines see of an alert; ``positive`` is whether it is brighter than the template."""
@@ -128,6 +128,11 @@ def prepared_alerts(table: pa.Table) -> Alerts:
         drb=_floats(kept, "drb"),
         features=np.nan_to_num(np.stack(numbers, axis=1), nan=-999.0),
     )
+
+
+def alerts_of(data: pa.Table | str | Path | None) -> Alerts:
+    """Return the prepared alerts of a table, or of the file in a folder, as `read_alerts` finds it."""
+    return prepared_alerts(data if isinstance(data, pa.Table) else read_alerts(data))
 
 
 def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:

@@ -13,12 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from skyloom.evaluation import alert_stamp as measured
 from skyloom.evaluation.alert_folds import COVERAGE, alert_folds, of_group, out_of_fold
-from skyloom.evaluation.alerts import Alerts, prepared_alerts, read_alerts
+from skyloom.evaluation.alerts import Alerts, alerts_of
 from skyloom.evaluation.calibration import fit_temperature
 from skyloom.models import alert_stamp
 from skyloom.models.alert_stamp import CLASSES, FOLDS
@@ -60,7 +59,7 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     SpecError
         If a class has fewer objects than there are folds, or as `skyloom.training.loop.fit`.
     """
-    alerts = prepared_alerts(request.data if isinstance(request.data, pa.Table) else read_alerts(request.data))
+    alerts = alerts_of(request.data)
     known = alerts.labelled()
     fold, first = alert_folds(known)
     one, fold_of_one = known.take(first), fold[first]
