@@ -18,6 +18,7 @@ from skyloom.runtime.contract import System, Weights
 __all__ = ["Measure", "measure_of", "names"]
 
 _MEASURED = {
+    "alert-stamp": "skyloom.evaluation.alert_stamp",
     "gamornet": "skyloom.evaluation.gamornet",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",

@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from skyloom.errors import DataError, ErrorKind
 
-__all__ = ["Novelty", "empirical_p", "standardise"]
+__all__ = ["Novelty", "empirical_p", "pooled_p", "standardise"]
 
 _NAMES = ("columns", "centre", "width", "whiten", "means", "reference")
 
@@ -40,6 +40,31 @@ def empirical_p(values: NDArray[np.float64], reference: NDArray[np.float64]) -> 
     """
     below = np.searchsorted(reference, values, side="left")
     return np.asarray((1.0 + len(reference) - below) / (1.0 + len(reference)))
+
+
+def pooled_p(
+    values: Sequence[NDArray[np.float64]], references: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return one p-value from the folds of a cross-validation, shape (N,), in (0, 1].
+
+    Each fold compares the rows with those that its own model left out; the counts are added, so that
+    all training rows serve as reference, and none of them is compared by a model that knew it.
+
+    Parameters
+    ----------
+    values : sequence of ndarray, shape (N,)
+        Distances of the rows, as the model of each fold sees them.
+    references : sequence of ndarray
+        Distances of the rows that each model left out, ascending.
+
+    References
+    ----------
+    Vovk 2015, Annals of Mathematics and Artificial Intelligence 74, 9 (cross-conformal predictors).
+    """
+    total = np.ones(len(values[0]))
+    for distance, reference in zip(values, references, strict=True):
+        total = total + (len(reference) - np.searchsorted(reference, distance, side="left"))
+    return np.asarray(total / (1.0 + sum(len(reference) for reference in references)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from skyloom.runtime.contract import System
 __all__ = ["names", "system"]
 
 _SYSTEMS = {
+    "alert-stamp": "skyloom.models.alert_stamp",
     "colors": "skyloom.models.colors",
     "galaxy-morphology": "skyloom.models.galaxy_morphology",
     "gamornet": "skyloom.models.gamornet",

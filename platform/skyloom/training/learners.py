@@ -13,6 +13,7 @@ from skyloom.training.request import TrainRequest
 __all__ = ["Learner", "TrainRequest", "learner", "names"]
 
 _LEARNERS = {
+    "alert-stamp": "skyloom.training.alert_stamp",
     "gamornet": "skyloom.training.gamornet",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
