@@ -12,12 +12,12 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-import skyloom
 from skyloom.errors import DataError, ErrorKind, SpecError, close_matches
 from skyloom.evaluation.examples import example_rows
 from skyloom.evaluation.export_formats import FORMATS, Call
@@ -187,7 +187,7 @@ def _metadata(subject: Subject, place: str, call: Call) -> dict[str, Any]:
     """Return what a file says of itself; `rows` is added by who writes it."""
     card = subject.card
     return {
-        "skyloom": skyloom.__version__,
+        "skyloom": _version(),
         "model": card.name,
         "variant": card.variant,
         "network": place,
@@ -207,3 +207,10 @@ def _metadata(subject: Subject, place: str, call: Call) -> dict[str, Any]:
         "limits": card.limits,
         "licence": card.licence,
     }
+
+
+def _version() -> str:
+    try:
+        return version("skyloom")
+    except PackageNotFoundError:
+        return "unknown: a source tree that is not installed"
