@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
 from skyloom.models.weights import default_variant, load_weights
 from skyloom.runtime.contract import System, Weights
-from skyloom.runtime.device import DeviceSettings, use
+from skyloom.runtime.device import DEFAULT_TILE_ROWS, DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
 
 __all__ = ["LoadedModel", "check_same", "load_model"]
@@ -32,6 +32,8 @@ class LoadedModel:
     variant: str | None
     """Which weights; None for a system that learns nothing."""
     weights: Weights | None
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    """How far columns may be from those of plain float32, as the card of the weights says."""
 
     @property
     def digest(self) -> str | None:
@@ -59,9 +61,24 @@ class LoadedModel:
         listed = getattr(self.system, "tensors", None)
         return tuple(listed(self.config)) if listed else ()
 
-    def build(self) -> Any:
-        """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet."""
-        with use(DeviceSettings(device="cpu", threads=1)):
+    @property
+    def is_network(self) -> bool:
+        """Whether it computes with torch: then its device and precision are part of what a job is."""
+        return "torch" in getattr(self.system, "LIBRARIES", ())
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows that its networks compute at once, unless a job says another number."""
+        return int(getattr(self.system, "TILE_ROWS", DEFAULT_TILE_ROWS))
+
+    @property
+    def channels_last(self) -> bool:
+        """Memory order of its images, unless a job says another one."""
+        return bool(getattr(self.system, "CHANNELS_LAST", False))
+
+    def build(self, settings: DeviceSettings | None = None) -> Any:
+        """Return the estimator; its networks compute on the CPU in float32 unless `settings` say otherwise."""
+        with use(settings or DeviceSettings(device="cpu", threads=1)):
             return self.system.build(self.config, self.weights)
 
 
@@ -78,8 +95,9 @@ def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any
     system = registry.system(name)
     config = check_settings(system.Config, dict(settings or {}), name)
     variant = variant or default_variant(name)
-    weights = load_weights(name, variant)[1] if variant else None
-    return LoadedModel(name, system, config, dict(settings or {}), variant, weights)
+    card, weights = load_weights(name, variant) if variant else (None, None)
+    tolerance = dict(getattr(card, "tolerance", {}))
+    return LoadedModel(name, system, config, dict(settings or {}), variant, weights, tolerance)
 
 
 def check_same(model: LoadedModel, made_of: Sequence[str | None]) -> None:
