@@ -39,6 +39,7 @@ def jobs(monkeypatch):
     asked = {}
     plan = types.SimpleNamespace(
         job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7, numerics=NUMERICS,
+        elsewhere="finished job xyz is this one",
         schema=pa.schema([Column("score", "mag", "how strange", ucd="phot.mag").field()]),
     )  # fmt: skip
     fake = types.SimpleNamespace(
@@ -92,7 +93,7 @@ def test_a_plan_shows_the_schema_and_runs_nothing(jobs, capsys):
     assert main(["run", "jobs/flares.toml", "--plan", "--device", "cpu"]) == 0
     assert jobs.asked == {"planned_for": "cpu"}
     out = capsys.readouterr().out
-    assert all(word in out for word in ("bfloat16", "tile", "threads", "0.002", "0.01"))
+    assert all(word in out for word in ("bfloat16", "tile", "threads", "0.002", "0.01", "job xyz is this one"))
     assert "tasks" in out
     assert "score" in out
     assert "how strange" in out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from skyloom.cli.output import DONE, TOO_MANY_BAD, show_json, show_record, show_table
+from skyloom.cli.output import DONE, TOO_MANY_BAD, show_json, show_record, show_table, show_text
 from skyloom.errors import ErrorKind, SpecError
 
 if TYPE_CHECKING:
@@ -116,9 +116,12 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
     ]
     changes = [asdict(each) for each in plan.numerics.differences] if plan.numerics else []
     if as_json:
-        show_json({**summary, "columns": written, "differences_from_float32": changes})
+        said = {"differences_from_float32": changes, "other_work": plan.elsewhere}
+        show_json({**summary, "columns": written, **said})
         return
     show_record(summary)
+    if plan.elsewhere:
+        show_text(plan.elsewhere)
     if changes:
         show_table(changes, title="\nlargest differences from float32 on a CPU, on made-up rows")
     show_table(written, title="\nwrites")

@@ -19,7 +19,7 @@ from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Recor
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
 from skyloom.errors import DataError, ErrorKind, SpecError, StoreFullError
-from skyloom.jobs.numerics import MEASURED, agreed, elsewhere
+from skyloom.jobs.numerics import MEASURED, agreed
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.progress import progress as show_progress
 from skyloom.jobs.spec import JobSpec, load_job, on_device
@@ -118,7 +118,7 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
         _write_version(planned, newest[-1])
         return _report(planned, newest[-1], None, wall_s=time.monotonic() - started)
     check_store(planned)
-    other = elsewhere(planned.store, planned.job.layer, planned.plan.identity, planned.job_id)
+    other = planned.elsewhere
     if other:
         logger.warning("%s", other)
     workers = Workers(cluster, announce=progress, gpus=planned.on_gpu)

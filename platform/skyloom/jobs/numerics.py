@@ -115,21 +115,27 @@ def agreed(numerics: Numerics | None, journal: Journal) -> dict[str, Any]:
 
 
 def elsewhere(store: Store, layer: str, identity: Mapping[str, Any], job_id: str) -> str | None:
-    """Return what to say of an earlier job that differs from this one in its numerics alone; None if none does.
+    """Return what to say of an earlier job that differs from this one in its numerics alone, or None.
 
     Nothing is searched where this job was begun before.
     """
     if identity.get("numerics") is None or store.exists(f"{layer}/jobs/{job_id}/job.json"):
         return None
+    here = identity["numerics"]
+    found: list[tuple[int, bool, str, dict[str, Any]]] = []
     for other in store.names(f"{layer}/jobs"):
         name = f"{layer}/jobs/{other}/job.json"
-        if other == job_id or not store.exists(name):
+        if not store.exists(name):
             continue
-        found = json.loads(store.read(name)).get("identity", {})
-        if found.get("numerics") and _without(found) == _without(identity):
-            state = "finished" if store.exists(f"{layer}/jobs/{other}/manifest.json") else "unfinished"
-            return _said(found["numerics"], identity["numerics"], f"{state} job {other}", layer)
-    return None
+        stated = json.loads(store.read(name)).get("identity", {})
+        there = stated.get("numerics")
+        if there and _without(stated) == _without(identity):
+            is_sealed = store.exists(f"{layer}/jobs/{other}/manifest.json")
+            found.append((sum(there.get(key) != here[key] for key in here), is_sealed, other, there))
+    if not found:
+        return None
+    _, is_sealed, other, there = min(found)  # the most like this one; of two such, the one that is not finished
+    return _said(there, here, f"{'finished' if is_sealed else 'unfinished'} job {other}", layer)
 
 
 def _without(identity: Mapping[str, Any]) -> dict[str, Any]:

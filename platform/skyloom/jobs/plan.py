@@ -18,7 +18,7 @@ from skyloom.errors import ConflictError, ErrorKind, SpecError
 from skyloom.jobs.devices import decide
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
-from skyloom.jobs.numerics import Numerics
+from skyloom.jobs.numerics import Numerics, elsewhere
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
@@ -79,6 +79,11 @@ class JobPlan:
     def on_gpu(self) -> bool:
         """Whether networks compute on a GPU."""
         return self.numerics is not None and self.numerics.on_gpu
+
+    @property
+    def elsewhere(self) -> str | None:
+        """What to say of an earlier job of the layer that was the same but for its device or precision."""
+        return elsewhere(self.store, self.job.layer, self.plan.identity, self.job_id)
 
     @property
     def schema(self) -> pa.Schema:
