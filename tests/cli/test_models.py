@@ -34,6 +34,22 @@ def test_describe_says_what_every_model_is(name, capsys):
     assert all(flag["means"] for flag in described["flags"])
 
 
+def test_describe_shows_what_the_card_of_a_network_says(capsys):
+    assert main(["model", "describe", "gamornet"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "out of scope",
+        "galsim",
+        "priors",
+        "asinh",
+        "gm_p_disk_raw",
+        "networks.2",
+        "AB magnitude",
+        "scores by subgroup",
+    ):
+        assert said in out
+
+
 def test_describe_takes_settings_from_a_job_file(capsys):
     assert main(["model", "describe", "colors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["writes"] == []

@@ -66,7 +66,7 @@ def test_a_null_more_or_less_is_never_tolerated():
 
 
 def test_a_model_that_scores_none_of_the_rows_cannot_be_judged(weights, monkeypatch):
-    from skyloom.evaluation.contract import example_rows
+    from skyloom.evaluation.examples import example_rows
 
     monkeypatch.setattr(numerics, "example_rows", lambda *a, **k: example_rows(*a, **k).slice(0, 1))
     with pytest.raises(SpecError, match="scores none of"):

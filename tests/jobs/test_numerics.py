@@ -20,10 +20,10 @@ from skyloom.engine import Limits
 from skyloom.engine.isolation import IsolatedProcessor
 from skyloom.errors import ConflictError, SpecError, TransientError
 from skyloom.evaluation.numerics import DEFAULT_TOLERANCE
-from skyloom.jobs import models, run
+from skyloom.jobs import run
 from skyloom.jobs.care import verify_layer
 from skyloom.jobs.devices import decide
-from skyloom.jobs.models import load_model
+from skyloom.jobs.models import LoadedModel, load_model
 from skyloom.jobs.numerics import Numerics
 from skyloom.jobs.plan import plan_job
 from skyloom.jobs.scoring import Scoring
@@ -63,9 +63,7 @@ def gpu(monkeypatch):
 @pytest.fixture
 def tolerant(monkeypatch):
     """A card that lets the score change."""
-    real = models.load_model
-    for place in ("skyloom.jobs.plan.load_model", "skyloom.jobs.scoring.load_model"):
-        monkeypatch.setattr(place, lambda *given: replace(real(*given), tolerance=LOOSE))
+    monkeypatch.setattr(LoadedModel, "tolerance", LOOSE)
 
 
 def layer_rows(report):
@@ -148,14 +146,14 @@ def test_all_drivers_of_a_job_say_what_the_first_one_measured(toy_job, tolerant,
 
 def test_real_classes_of_galaxies_lose_too_much_in_bfloat16_unless_the_card_allows_it():
     real = load_model("gamornet")
-    with pytest.raises(SpecError, match=r"gm_p_disk by 0\.0\d+ \(tolerated: 1e-05\)"):
+    with pytest.raises(SpecError, match=r"gm_p_disk by 0\.0\d+ \(tolerated: 0.01\)"):
         decide(RunSpec(**BFLOAT), real)
-    loose = dict.fromkeys((c.name for c in real.system.writes(real.config)), 0.1)
-    found = decide(RunSpec(**BFLOAT), replace(real, tolerance=loose))
+    columns = [column.name for column in real.system.writes(real.config)]
+    loose = replace(real, card=replace(real.card, tolerance=dict.fromkeys(columns, 0.1)))
+    found = decide(RunSpec(**BFLOAT), loose)
     assert found.precision == "bfloat16"
-    by_column = found.measured()
-    assert DEFAULT_TOLERANCE < by_column["gm_p_disk"][0] <= 0.1
-    assert set(by_column) == {*loose, "flag"}
+    assert set(found.measured()) == {*columns, "flag"}
+    assert 0.01 < found.measured()["gm_p_disk"][0] <= 0.1
 
 
 def test_work_begun_with_other_numerics_is_named_once_and_left_alone(toy_job, gpu, caplog, monkeypatch):

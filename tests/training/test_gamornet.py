@@ -11,9 +11,11 @@ from skyloom.errors import SpecError
 from skyloom.evaluation import evaluate
 from skyloom.evaluation import gamornet as measured
 from skyloom.models import gamornet
+from skyloom.models.card import unsaid
 from skyloom.models.weights import read_bundle
 from skyloom.training import train as train_by_name
 from skyloom.training.gamornet import Recipe, train
+from skyloom.training.recard import recard
 
 TINY = Recipe(
     n_simulated=60,
@@ -81,6 +83,24 @@ def test_one_seed_gives_the_same_weights_twice(bundle, tmp_path):
     train(tmp_path / "again", seed=3, variant="tiny", recipe=TINY)
     first, second = (read_bundle(folder)[1].arrays for folder in (bundle, tmp_path / "again"))
     assert [name for name in first if not np.array_equal(first[name], second[name])] == []
+
+
+def test_the_card_is_made_again_from_the_weights_alone(bundle):
+    text = (bundle / "card.toml").read_bytes()
+    assert recard("gamornet", str(bundle)).variant == "tiny"
+    assert (bundle / "card.toml").read_bytes() == text
+
+
+def test_the_card_says_what_the_card_of_a_network_must(bundle):
+    card, _ = read_bundle(bundle)
+    assert unsaid(card) == ()
+    assert sum(card.priors.values()) == pytest.approx(1.0)
+    assert {each.by for each in card.subgroups} == {"AB magnitude", "half-light radius of the bulge", "neighbours"}
+
+
+def test_a_card_that_training_alone_writes_is_not_made_again():
+    with pytest.raises(SpecError, match="training alone"):
+        recard("transient-class")
 
 
 def test_a_recipe_of_nothing_is_refused():

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from skyloom.errors import NotFoundError, SpecError
-from skyloom.evaluation.contract import example_rows
+from skyloom.evaluation.examples import example_rows
 from skyloom.evaluation.run import evaluate
 from skyloom.models import registry
 from skyloom.models.transient_class import CLASSES

@@ -66,7 +66,7 @@ def describe(model: str, /, *, weights: str | None = None, job: Path | None = No
     model
         The model's name.
     weights
-        Which weights of it; its default ones unless told.
+        Which weights of it, by name or by the path of their folder; its default ones unless told.
     job
         A job file whose settings to take: what a model reads and writes may depend on them.
     json
@@ -99,7 +99,7 @@ def check(model: str, /, *, weights: str | None = None, job: Path | None = None,
     model
         The model's name.
     weights
-        Which weights of it; its default ones unless told.
+        Which weights of it, by name or by the path of their folder; its default ones unless told.
     job
         A job file whose settings to take.
     json
@@ -179,7 +179,7 @@ def evaluate(
     model
         The model's name.
     weights
-        Which weights of it; its default ones unless told.
+        Which weights of it, by name or by the path of their folder; its default ones unless told.
     data
         The folder of the published files; $SKYLOOM_DATA unless told.
     json
@@ -239,7 +239,16 @@ def _column(column: Column) -> dict[str, Any]:
     }
 
 
-_CARD_LINES = ("variant", "question", "intended_use", "limits", "licence", "command", "evaluate")
+_CARD_LINES = (
+    "variant",
+    "question",
+    "intended_use",
+    "out_of_scope",
+    "limits",
+    "licence",
+    "command",
+    "evaluate",
+)
 _SHOWN = 24
 
 
@@ -253,8 +262,28 @@ def _show(described: dict[str, Any]) -> None:
     card = described["card"]
     if card is not None:
         show_title("\nweights")
-        show_record({name: card[name] for name in _CARD_LINES} | card["training"], thousands=False)
+        lines = {name: card[name] for name in _CARD_LINES if card[name]}
+        show_record(lines | card["training"], thousands=False)
+        _show_network(card)
         _show_scores(card)
+
+
+def _show_network(card: Mapping[str, Any]) -> None:
+    """Show what the card of a network says beside: inputs, domain, priors, tolerances, architecture."""
+    if card["domain"]:
+        show_title("\ndomain: what the training rows were drawn from")
+        show_record(card["domain"], thousands=False)
+    if card["priors"]:
+        rows = [{"class": name, "share": f"{share:.4f}"} for name, share in card["priors"].items()]
+        show_table(rows, title="\npriors: shares of the classes among the training rows that are eligible")
+    if card["inputs"]:
+        show_table(card["inputs"], title="\ninputs of the networks")
+    if card["tolerance"]:
+        rows = [{"output": name, "tolerance": f"{value:g}"} for name, value in card["tolerance"].items()]
+        show_table(rows, title="\nlargest difference that reduced precision or an export may make")
+    if card["architecture"]:
+        rows = [{"network": place, "architecture": digest} for place, digest in card["architecture"].items()]
+        show_table(rows, title="\narchitectures")
 
 
 def _show_scores(card: Mapping[str, Any]) -> None:
@@ -262,6 +291,8 @@ def _show_scores(card: Mapping[str, Any]) -> None:
     if card["reliability"]:
         title = "\nreliability: probability given, and how often it came true"
         show_table(map(_rounded, card["reliability"]), title=title)
+    if card.get("subgroups"):
+        show_table(map(_rounded, card["subgroups"]), title="\nscores by subgroup")
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
 from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, log_loss
+from skyloom.evaluation.subgroups import binned, subgroup_scores
 from skyloom.features.morphology import light_moments
 from skyloom.models import gamornet
-from skyloom.models.card import Score
+from skyloom.models.card import Score, Subgroup
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.runtime.contract import Weights
 from skyloom.runtime.tensors import tensor_column
 from skyloom.simulators.galaxies import galaxies
-from skyloom.simulators.surveys import survey
+from skyloom.simulators.surveys import Survey, survey
 
 __all__ = ["Sample", "evaluate", "purity_table", "sample"]
 
@@ -66,6 +67,8 @@ class Sample:
     """Place in `CLASSES`, (M,)."""
     raw: NDArray[np.float32]
     """The images before, in nJy: (M, size, size)."""
+    truth: pa.Table
+    """M rows with the columns of `skyloom.simulators.galaxies.TRUTH`."""
 
 
 def sample(form: str, n: int, *, seed: int, domain: str, start: int = 0) -> Sample:
@@ -74,7 +77,9 @@ def sample(form: str, n: int, *, seed: int, domain: str, start: int = 0) -> Samp
     whole = pa.array(np.ones(n, dtype=np.float32))
     rows = pa.RecordBatch.from_arrays([tensor_column(drawn.images), whole], names=["cutout", "cutout_coverage"])
     made = gamornet.inputs(gamornet.Config(form=form), rows)
-    return Sample(made.arrays["image"], drawn.label[made.scorable], drawn.images[made.scorable, 0])
+    kept = made.scorable
+    truth = drawn.truth.filter(pa.array(kept))
+    return Sample(made.arrays["image"], drawn.label[kept], drawn.images[kept, 0], truth)
 
 
 def purity_table(place: NDArray[np.integer], truth: NDArray[np.integer]) -> tuple[float, ...]:
@@ -148,6 +153,26 @@ def evaluate(
         scores=(*scores, *REPORTED),
         reliability=reliability(p.max(axis=1), p.argmax(axis=1) == truth, what="the class given"),
         note="All of ours is on SIMULATED galaxies; reported numbers are of real ones and of larger networks.",
+        subgroups=_subgroups(p, test, survey(SURVEY_OF[form])),
+        priors={name: float(share) for name, share in zip(gamornet.CLASSES, prior, strict=True)},
+    )
+
+
+def _subgroups(p: NDArray[np.float64], test: Sample, kind: Survey) -> tuple[Subgroup, ...]:
+    """Score by what the truth says of a galaxy: its light, the size of its bulge, other sources in the image."""
+    true = {name: test.truth[f"true_{name}"].to_numpy() for name in ("magnitude", "bulge_radius", "neighbours")}
+    magnitudes = np.linspace(*kind.magnitude, 5)[1:-1]
+    radii = np.geomspace(*kind.bulge_arcsec, 4)[1:-1].round(2)
+    parts = (
+        ("AB magnitude", binned(true["magnitude"], magnitudes.tolist(), "mag")),
+        ("half-light radius of the bulge", binned(true["bulge_radius"], radii.tolist(), "arcsec")),
+        ("neighbours", np.where(true["neighbours"] > 0, "other sources in the image", "alone")),
+    )
+    return tuple(
+        score
+        for by, group in parts
+        for metric, measure in (("balanced accuracy", balanced_accuracy), ("accuracy, disk against bulge", _two))
+        for score in subgroup_scores(metric, measure, (p, test.label), by=by, group=group)
     )
 
 

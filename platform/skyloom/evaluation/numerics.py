@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.evaluation.contract import example_rows
+from skyloom.evaluation.examples import example_rows
 from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.scoring import score

@@ -65,7 +65,7 @@ def decide(
         numerics = _numerics(_class_of(workers, wanted), wanted)
         if not _needs_test(numerics.settings, model):
             return numerics
-        question = (model.name, model.variant, dict(model.settings), numerics.settings)
+        question = (model.name, model.place, dict(model.settings), numerics.settings)
         if workers is None:
             measured = differences(*question)
         else:
@@ -78,10 +78,10 @@ def decide(
 
 
 def differences(
-    name: str, variant: str | None, settings: Mapping[str, Any], device: DeviceSettings
+    name: str, weights: str | None, settings: Mapping[str, Any], device: DeviceSettings
 ) -> dict[str, float]:
     """Return what `skyloom.evaluation.numerics.measure` finds, on the machine where this is called."""
-    model = load_model(name, variant, settings)
+    model = load_model(name, weights, settings)
     return measure(model.system, model.config, model.weights, device)
 
 

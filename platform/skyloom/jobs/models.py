@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import skyloom
 from skyloom.columns import Column
 from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
-from skyloom.models.weights import default_variant, load_weights
+from skyloom.models.architecture import build_checked
+from skyloom.models.card import Card
+from skyloom.models.weights import default_variant, is_path, load_weights
 from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.device import DEFAULT_TILE_ROWS, DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
@@ -30,10 +32,12 @@ class LoadedModel:
     config: Any
     settings: Mapping[str, Any]
     variant: str | None
-    """Which weights; None for a system that learns nothing."""
+    """Which weights, as their card calls them; None for a system that learns nothing."""
     weights: Weights | None
-    tolerance: Mapping[str, float] = field(default_factory=dict)
-    """How far columns may be from those of plain float32, as the card of the weights says."""
+    card: Card | None = None
+    """Of the weights."""
+    place: str | None = None
+    """What another process finds the weights by: a name, or an absolute path."""
 
     @property
     def digest(self) -> str | None:
@@ -62,6 +66,11 @@ class LoadedModel:
         return tuple(listed(self.config)) if listed else ()
 
     @property
+    def tolerance(self) -> Mapping[str, float]:
+        """How far columns may be from those of plain float32, as the card of the weights says."""
+        return self.card.tolerance if self.card else {}
+
+    @property
     def is_network(self) -> bool:
         """Whether it computes with torch: then its device and precision are part of what a job is."""
         return "torch" in getattr(self.system, "LIBRARIES", ())
@@ -77,13 +86,20 @@ class LoadedModel:
         return bool(getattr(self.system, "CHANNELS_LAST", False))
 
     def build(self, settings: DeviceSettings | None = None) -> Any:
-        """Return the estimator; its networks compute on the CPU in float32 unless `settings` say otherwise."""
+        """Return the estimator; its networks compute on the CPU in float32 unless `settings` say otherwise.
+
+        Raises
+        ------
+        DataError
+            ``BAD_WEIGHTS`` if the weights do not fit, or were made for another architecture.
+        """
         with use(settings or DeviceSettings(device="cpu", threads=1)):
-            return self.system.build(self.config, self.weights)
+            bundle = (self.card, self.weights) if self.card and self.weights else None
+            return build_checked(self.system, self.config, bundle)
 
 
 def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any] | None = None) -> LoadedModel:
-    """Find a model, check its settings and read its weights.
+    """Find a model, check its settings and read its weights: named, or at the path of a folder.
 
     Raises
     ------
@@ -95,9 +111,11 @@ def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any
     system = registry.system(name)
     config = check_settings(system.Config, dict(settings or {}), name)
     variant = variant or default_variant(name)
-    card, weights = load_weights(name, variant) if variant else (None, None)
-    tolerance = dict(getattr(card, "tolerance", {}))
-    return LoadedModel(name, system, config, dict(settings or {}), variant, weights, tolerance)
+    if variant is None:
+        return LoadedModel(name, system, config, dict(settings or {}), None, None)
+    place = str(Path(variant).expanduser().absolute()) if is_path(variant) else variant
+    card, weights = load_weights(name, place)
+    return LoadedModel(name, system, config, dict(settings or {}), card.variant, weights, card, place)
 
 
 def check_same(model: LoadedModel, made_of: Sequence[str | None]) -> None:

@@ -23,14 +23,19 @@ from skyloom.errors import ErrorKind, SkyloomError, SpecError
 from skyloom.evaluation import gamornet as measured
 from skyloom.evaluation.calibration import fit_multiclass
 from skyloom.evaluation.gamornet import CALIBRATION_START, Sample, purity_table, sample
+from skyloom.evaluation.scores import ScoreTable
 from skyloom.models import gamornet
-from skyloom.models.card import Bin, Card, Score
+from skyloom.models.architecture import architecture_of
+from skyloom.models.card import Card, Domain, Input, Plain
+from skyloom.models.conformal import set_threshold
+from skyloom.models.gamornet.images import NORMALISATION
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
+from skyloom.simulators.surveys import survey
 from skyloom.training.novelty import fit_novelty
 
-__all__ = ["RECIPES", "Recipe", "main", "train", "transferred"]
+__all__ = ["RECIPES", "Recipe", "card_of", "main", "train", "transferred"]
 
 RECIPES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "sdss": ((1, 2, 3, 4, 5), ()),
@@ -118,7 +123,7 @@ def _train(out_dir: Path, *, seed: int, variant: str, recipe: Recipe) -> Card:
     arrays |= _novelty(outputs(members[0], shown.images)[1], shown.label, outputs(members[0], held.images)[1])
     weights = Weights(arrays, {}, "")
     estimator = gamornet.build(gamornet.Config(form=recipe.form), weights)
-    training: dict[str, str | int | float | bool] = {
+    training: dict[str, Plain] = {
         "data": "galaxies of skyloom.simulators.galaxies, drawn by galsim",
         "simulated": True,
         "selection": "class shares as L_B/L_T uniform gives them: 45 % disk, 10 % indeterminate, 45 % bulge",
@@ -130,8 +135,24 @@ def _train(out_dir: Path, *, seed: int, variant: str, recipe: Recipe) -> Card:
         "bulge_threshold": estimator.thresholds[1],
         "cpu_s": round(time.process_time() - started),
     }
+    return write_bundle(out_dir, card_of(weights, training, variant), arrays)
+
+
+def card_of(weights: Weights, training: Mapping[str, Plain], variant: str) -> Card:
+    """Return the card of weights: scores measured on galaxies drawn again, everything else from the recipe.
+
+    Parameters
+    ----------
+    weights : Weights
+        Of the bundle.
+    training : mapping
+        As `train` writes it into the card: seed, sizes, form.
+    variant : str
+    """
+    recipe = Recipe(**{name: training[name] for name in Recipe.__dataclass_fields__})  # type: ignore[arg-type]
+    estimator = gamornet.build(gamornet.Config(form=recipe.form), weights)
     table = measured.evaluate(estimator, weights, training, variant=variant, form=recipe.form)
-    return write_bundle(out_dir, _card(recipe, variant, training, table.scores, table.reliability), arrays)
+    return _card(recipe, variant, training, table, architecture_of(estimator))
 
 
 def transferred(base: Any, shown: Sample, recipe: Recipe, *, seed: int) -> Any:
@@ -164,13 +185,11 @@ def _calibration(raw: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str
     log = np.log(np.fmax(raw, 1e-12))
     scale, bias = fit_multiclass(log[:half], label[:half])
     p, truth = calibrated(log[half:], scale, bias), label[half:]
-    own = np.sort(p[np.arange(len(truth)), truth])
-    # Split conformal (Sadinle, Lei & Wasserman 2019): the (n + 1) 10 % quantile of the true class's probability.
-    place = int(np.floor((len(own) + 1) * (1.0 - _COVERAGE))) - 1
+    own = p[np.arange(len(truth)), truth]
     return {
         "calibration": np.array([scale, *bias]),
         "thresholds": np.array([_threshold(p, truth, 0), _threshold(p, truth, 2)]),
-        "conformal": np.array([own[place] if place >= 0 else 0.0]),
+        "conformal": np.array([set_threshold(own, _COVERAGE)]),
     }
 
 
@@ -197,11 +216,13 @@ def _novelty(
 def _card(
     recipe: Recipe,
     variant: str,
-    training: dict[str, str | int | float | bool],
-    scores: tuple[Score, ...],
-    bins: tuple[Bin, ...],
+    training: Mapping[str, Plain],
+    table: ScoreTable,
+    architecture: Mapping[str, str],
 ) -> Card:
     config = gamornet.Config(form=recipe.form)
+    (image,) = gamornet.tensors(config)
+    kind = survey(measured.SURVEY_OF[recipe.form])
     return Card(
         name=gamornet.NAME,
         variant=variant,
@@ -219,8 +240,25 @@ def _card(
         flags={flag.name: flag.description for flag in gamornet.FLAGS},
         reads=tuple(column.name for column in gamornet.reads(config)),
         writes=tuple(column.name for column in gamornet.writes(config)),
-        scores=scores,
-        reliability=bins,
+        scores=table.scores,
+        reliability=table.reliability,
+        inputs=(Input(image.name, image.shape, image.unit, image.bands, image.pixel_arcsec, NORMALISATION),),
+        architecture=architecture,
+        tolerance={column.name: gamornet.TOLERANCE[column.name] for column in gamornet.writes(config)},
+        domain=Domain(
+            survey=f"none: galsim, with the pixels, PSF and noise of {kind.name} "
+            "as skyloom.simulators.surveys has them",
+            bands=(kind.band,),
+            depth=f"AB magnitudes {kind.magnitude[0]:g} to {kind.magnitude[1]:g}, drawn uniformly",
+            cadence="single epoch",
+            selection="bulge and disk with L_B/L_T drawn uniformly; cutouts that the system flags are left out",
+            simulated=True,
+        ),
+        priors=table.priors,
+        out_of_scope="Images of real surveys without training again; mergers, irregular galaxies and lenses; "
+        "galaxies larger than the cutout; counts of a class in a population, since the shares of classes in the "
+        "sky are not those of training; any single galaxy on which much depends.",
+        subgroups=table.subgroups,
     )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column
 from skyloom.errors import DataError, ErrorKind, SpecError
+from skyloom.models.conformal import prediction_sets, set_names
 from skyloom.models.gamornet.images import FLAGS, read_cutouts
 from skyloom.models.novelty import Novelty
 from skyloom.models.probabilities import calibrated, entropy, softmax
@@ -35,6 +36,7 @@ __all__ = [
     "FLAGS",
     "MEMBERS",
     "NAME",
+    "TOLERANCE",
     "Config",
     "Estimator",
     "build",
@@ -53,6 +55,15 @@ LIBRARIES = ("torch",)
 
 CLASSES = ("disk", "indeterminate", "bulge")
 MEMBERS = 3
+TOLERANCE: Mapping[str, float] = {
+    **{f"gm_p_{name}{kind}": 0.01 for name in ("disk", "indet", "bulge") for kind in ("", "_raw")},
+    "gm_class": 0.005,
+    "gm_set": 0.01,
+    "gm_p_sd": 0.01,
+    "gm_entropy": 0.02,
+    "gm_ood": 0.05,
+}
+"""Of each output, as `skyloom.models.card.Card.tolerance` has it: below what the networks differ by."""
 _COLUMNS = ("gm_p_disk", "gm_p_indet", "gm_p_bulge")
 _PIXELS = {"small": 0.396, "sdss": 0.396, "candels": 0.06}
 _SIZES = {"small": 64, "sdss": 167, "candels": 83}
@@ -189,7 +200,7 @@ def predict(estimator: Estimator, arrays: Mapping[str, Any]) -> Mapping[str, NDA
         **{name: p[:, k].astype(np.float32) for k, name in enumerate(_COLUMNS)},
         **{f"{name}_raw": raw[:, k].astype(np.float32) for k, name in enumerate(_COLUMNS)},
         "gm_class": np.array(CLASSES)[classify(p, *estimator.thresholds)],
-        "gm_set": _sets(p, estimator.conformal),
+        "gm_set": set_names(prediction_sets(p, estimator.conformal), CLASSES),
         "gm_p_sd": of_best.std(axis=0).astype(np.float32),
         "gm_entropy": entropy(p).astype(np.float32),
         "gm_ood": estimator.novelty.p_value(hidden).astype(np.float32),
@@ -224,10 +235,3 @@ def average(members: NDArray[np.float64]) -> NDArray[np.float64]:
     for p in members:
         total = total + p
     return total / len(members)
-
-
-def _sets(p: NDArray[np.float64], least: float) -> NDArray[np.str_]:
-    """Return the classes that reach `least`, joined by a bar; the most probable one always."""
-    inside = (p >= least) | (np.arange(p.shape[1]) == p.argmax(axis=1)[:, None])
-    words = ["|".join(name for name, there in zip(CLASSES, row, strict=True) if there) for row in inside]
-    return np.array(words, dtype=np.str_)
