@@ -8,6 +8,7 @@ from skyloom.models import gamornet
 from skyloom.models.gamornet.images import stretch
 from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze
 from skyloom.runtime.contract import Weights
+from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.networks import load_state, state_arrays
 from skyloom.runtime.scoring import score
 from skyloom.runtime.tensors import tensor_column
@@ -34,7 +35,7 @@ def rows_of(images, *, valid=None, coverage=None):
 
 
 @pytest.fixture(scope="module")
-def estimator():
+def weights():
     rng = np.random.default_rng(0)
     arrays = {}
     for k in range(gamornet.MEMBERS):
@@ -47,7 +48,12 @@ def estimator():
         "thresholds": np.array([0.8, 0.8]),
         "conformal": np.array([0.2]),
     }
-    return gamornet.build(CONFIG, Weights(arrays, {}, ""))
+    return Weights(arrays, {}, "")
+
+
+@pytest.fixture(scope="module")
+def estimator(weights):
+    return gamornet.build(CONFIG, weights)
 
 
 def scored(estimator, rows, batch_rows=64):
@@ -129,6 +135,18 @@ def test_a_row_has_the_same_bits_alone_among_others_and_in_any_order(estimator):
         assert scored(estimator, rows, size).equals(whole)
     back = pa.array(np.arange(70)[::-1])
     assert scored(estimator, rows.take(back)).equals(whole.take(back))
+
+
+def test_the_memory_order_of_its_own_stays_within_a_hundredth_of_what_the_card_tolerates(estimator, weights):
+    with use(DeviceSettings(device="cpu", channels_last=False)):
+        usual = gamornet.build(CONFIG, weights)
+    assert [n.channels_last for n in estimator.networks] == [gamornet.CHANNELS_LAST] * 3 == [True] * 3
+    assert [n.channels_last for n in usual.networks] == [False] * 3
+    own, plain = (scored(each, rows_of(some_images(200))).to_pandas() for each in (estimator, usual))
+    assert (own["gm_p_disk"] != plain["gm_p_disk"]).any()
+    for name in ("gm_p_disk", "gm_p_indet", "gm_p_bulge", "gm_p_sd"):
+        np.testing.assert_allclose(own[name], plain[name], rtol=0, atol=gamornet.TOLERANCE[name] / 100)
+    assert (own["gm_class"] == plain["gm_class"]).all()
 
 
 def test_the_unit_of_the_image_has_no_influence():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import stat
 import sys
@@ -18,12 +19,15 @@ from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Recor
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
 from skyloom.errors import DataError, ErrorKind, SpecError, StoreFullError
+from skyloom.jobs.numerics import MEASURED, agreed
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.progress import progress as show_progress
-from skyloom.jobs.spec import JobSpec, load_job
-from skyloom.storage import LocalStore
+from skyloom.jobs.spec import JobSpec, load_job, on_device
+from skyloom.storage import LocalStore, canonical_json
 
 __all__ = ["RunReport", "Workers", "collection_of", "face_of", "run", "run_planned"]
+
+logger = logging.getLogger(__name__)
 
 ROOM = 1.2
 """Free space asked for before a run, per byte that the layer is estimated to take."""
@@ -66,6 +70,7 @@ def run(
     *,
     cluster: str | Path | ClusterSpec | RunningCluster = "local",
     store: str | Path | None = None,
+    device: str | None = None,
     progress: bool = True,
 ) -> RunReport:
     """Run a job to its published layer, resuming what an earlier run committed.
@@ -79,6 +84,8 @@ def run(
         or a cluster that runs already and is shared. None is started if nothing is left to do.
     store : str or Path, optional
         Where layers go, instead of the job's own place.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``: where networks compute, instead of the job's own [run] device.
     progress : bool
         Whether to show progress on stderr.
 
@@ -96,9 +103,9 @@ def run(
     >>> import skyloom as sl
     >>> report = sl.run("jobs/lightcurve-features.toml")  # doctest: +SKIP
     """
-    spec = job if isinstance(job, JobSpec) else load_job(job)
+    spec = on_device(job if isinstance(job, JobSpec) else load_job(job), device)
     wanted = cluster if isinstance(cluster, ClusterSpec | RunningCluster) else resolve(cluster)
-    return run_planned(plan_job(spec, store=store), cluster=wanted, progress=progress)
+    return run_planned(plan_job(spec, store=store, cluster=wanted), cluster=wanted, progress=progress)
 
 
 def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, progress: bool = True) -> RunReport:
@@ -110,7 +117,10 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
         _write_version(planned, newest[-1])
         return _report(planned, newest[-1], None, wall_s=time.monotonic() - started)
     check_store(planned)
-    workers = Workers(cluster, announce=progress)
+    other = planned.elsewhere
+    if other:
+        logger.warning("%s", other)
+    workers = Workers(cluster, announce=progress, gpus=planned.on_gpu)
     with show_progress(planned.job.layer, shown=progress) as listener:
         summary = run_plan(
             planned.plan,
@@ -129,8 +139,9 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
 class Workers:
     """Workers, started when the first is needed; `executor` is what the engine asks for."""
 
-    def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool) -> None:
+    def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool, gpus: bool = False) -> None:
         self.cluster = cluster
+        self.gpus = gpus
         self.announce = announce
         self.dashboard: str | None = None
 
@@ -140,7 +151,7 @@ class Workers:
         if isinstance(self.cluster, RunningCluster):
             yield self._of(self.cluster)
             return
-        with start(self.cluster) as running:
+        with start(self.cluster, gpus=self.gpus) as running:
             self.dashboard = running.dashboard
             if self.announce and running.dashboard:
                 sys.stderr.write(f"Dask dashboard: {running.dashboard}\n")
@@ -231,6 +242,8 @@ def check_whole(planned: JobPlan, reference: Reference) -> None:
 
 def _seal(planned: JobPlan, summary: RunSummary) -> Manifest:
     journal = Journal(planned.store, planned.job.layer, planned.job_id)
+    if planned.numerics and planned.numerics.differences:
+        journal.store.put_if_absent(journal.name(MEASURED), canonical_json(planned.numerics.measured()))
     face, provenance = face_of(planned, summary.records)
     return seal(journal, planned.plan, summary.records, face=face, provenance=provenance, last=CATALOG_FILES)
 
@@ -259,6 +272,7 @@ def provenance_of(planned: JobPlan) -> dict[str, Any]:
         "repeated_columns": list(planned.plan.settings["repeated"]),
         "identity": dict(planned.plan.identity),
         "card": card,
+        **agreed(planned.numerics, Journal(planned.store, job.layer, planned.job_id)),
     }
 
 

@@ -17,7 +17,7 @@ from skyloom.models.architecture import build_checked
 from skyloom.models.card import Card
 from skyloom.models.weights import default_variant, is_path, load_weights
 from skyloom.runtime.contract import System, Weights
-from skyloom.runtime.device import DeviceSettings, use
+from skyloom.runtime.device import DEFAULT_TILE_ROWS, DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
 
 __all__ = ["LoadedModel", "check_same", "load_model"]
@@ -65,15 +65,35 @@ class LoadedModel:
         listed = getattr(self.system, "tensors", None)
         return tuple(listed(self.config)) if listed else ()
 
-    def build(self) -> Any:
-        """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet.
+    @property
+    def tolerance(self) -> Mapping[str, float]:
+        """How far columns may be from those of plain float32, as the card of the weights says."""
+        return self.card.tolerance if self.card else {}
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it computes with torch: then its device and precision are part of what a job is."""
+        return "torch" in getattr(self.system, "LIBRARIES", ())
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows that its networks compute at once, unless a job says another number."""
+        return int(getattr(self.system, "TILE_ROWS", DEFAULT_TILE_ROWS))
+
+    @property
+    def channels_last(self) -> bool:
+        """Memory order of its images, unless a job says another one."""
+        return bool(getattr(self.system, "CHANNELS_LAST", False))
+
+    def build(self, settings: DeviceSettings | None = None) -> Any:
+        """Return the estimator; its networks compute on the CPU in float32 unless `settings` say otherwise.
 
         Raises
         ------
         DataError
             ``BAD_WEIGHTS`` if the weights do not fit, or were made for another architecture.
         """
-        with use(DeviceSettings(device="cpu", threads=1)):
+        with use(settings or DeviceSettings(device="cpu", threads=1)):
             bundle = (self.card, self.weights) if self.card and self.weights else None
             return build_checked(self.system, self.config, bundle)
 

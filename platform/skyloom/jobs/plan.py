@@ -11,11 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from skyloom.catalog import Catalog, Partition, expand_variables, open_catalog
+from skyloom.cluster import ClusterSpec, RunningCluster
 from skyloom.columns import Column, schema_of
 from skyloom.engine import DECOMPRESSION, Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
+from skyloom.jobs.devices import decide
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
+from skyloom.jobs.numerics import Numerics, elsewhere
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
@@ -44,6 +47,8 @@ class JobPlan:
     plan: Plan
     version: int
     """Version of the layer that was newest when this was planned; 0 for none."""
+    numerics: Numerics | None
+    """What networks compute with; None for a model without any."""
 
     @property
     def job_id(self) -> str:
@@ -71,12 +76,27 @@ class JobPlan:
         return max((projected_memory_bytes(task, self.schema, self.tensors) for task in self.tasks), default=0)
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether networks compute on a GPU."""
+        return self.numerics is not None and self.numerics.on_gpu
+
+    @property
+    def elsewhere(self) -> str | None:
+        """What to say of an earlier job of the layer that was the same but for its device or precision."""
+        return elsewhere(self.store, self.job.layer, self.plan.identity, self.job_id)
+
+    @property
     def schema(self) -> pa.Schema:
         """Columns of the layer."""
         return self.plan.schema
 
 
-def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
+def plan_job(
+    job: JobSpec,
+    *,
+    store: str | Path | None = None,
+    cluster: ClusterSpec | RunningCluster | None = None,
+) -> JobPlan:
     """Check that a job can run, and say what it would do. Nothing is written.
 
     Parameters
@@ -84,12 +104,15 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     job : JobSpec
     store : str or Path, optional
         Where layers go, instead of the job's own place.
+    cluster : ClusterSpec or RunningCluster, optional
+        Who will compute: asked what device it has, where the model has networks; default: this machine.
 
     Raises
     ------
     SpecError
         If the model, a column, its type or unit, a setting or the store is not as the job
-        says, or a partition is projected to need more memory than a task may have.
+        says, a partition is projected to need more memory than a task may have, or the device or
+        the precision would change columns by more than the card of the weights tolerates.
     NotFoundError
         If the catalog, a layer or weights do not exist.
     DataError
@@ -109,8 +132,16 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     tensors = bind_tensors(model.tensors, catalog, row_keys_of(catalog), stores=stores, units=job.input.units)
     schema, repeated = output_schema(job, catalog, model, sources)
     catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
+    numerics = decide(job.run, model, cluster)
     identity = identity_of(
-        job, catalog, layers=layers, model=model, sources=sources, tensors=tensors, schema=schema
+        job,
+        catalog,
+        layers=layers,
+        model=model,
+        sources=sources,
+        tensors=tensors,
+        schema=schema,
+        numerics=numerics,
     )
     plan = Plan(
         layer=job.layer,
@@ -120,7 +151,14 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
         tasks=tuple(_task(partition, tensors) for partition in partitions),
         entry="skyloom.jobs.scoring:Scoring",
         settings=settings_of(
-            job, catalog, layers=layers, model=model, sources=sources, tensors=tensors, repeated=repeated
+            job,
+            catalog,
+            layers=layers,
+            model=model,
+            sources=sources,
+            tensors=tensors,
+            repeated=repeated,
+            numerics=numerics,
         ),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
@@ -132,7 +170,7 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     )
     check_memory(plan, job.run.task_memory_bytes, tensors)
     versions = history(opened, job.layer)
-    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions))
+    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions), numerics)
 
 
 def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
@@ -231,6 +269,7 @@ def identity_of(
     sources: Sequence[Source],
     tensors: Sequence[TensorSource] = (),
     schema: pa.Schema,
+    numerics: Numerics | None = None,
 ) -> dict[str, Any]:
     """Return everything that may change a value; not workers, batch sizes or paths."""
     return {
@@ -252,6 +291,7 @@ def identity_of(
             for name in sorted({*VERSIONED, *getattr(model.system, "LIBRARIES", ())})
         },
         **({"tensors": {s.read.name: [s.digest, s.unit] for s in tensors}} if tensors else {}),
+        **({"numerics": numerics.identity()} if numerics else {}),
     }
 
 
@@ -264,6 +304,7 @@ def settings_of(
     sources: Sequence[Source],
     tensors: Sequence[TensorSource] = (),
     repeated: Sequence[str],
+    numerics: Numerics | None = None,
 ) -> dict[str, Any]:
     """Return what a worker needs to know, as JSON."""
     return {
@@ -279,6 +320,7 @@ def settings_of(
         "layers": {layer.name: layer.path for layer in layers},
         "sources": [[s.read.name, s.layer, s.found.name, s.found.unit] for s in sources],
         "tensors": [[s.read.name, s.store.location, s.unit] for s in tensors],
+        "numerics": numerics.identity() if numerics else None,
     }
 
 

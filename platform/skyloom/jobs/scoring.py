@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from skyloom.columns import schema_of
 from skyloom.engine import Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import check_same, load_model
+from skyloom.jobs.numerics import Numerics, check_class
 from skyloom.jobs.tensors import AHEAD, TensorRows, catalog_part, open_stores
 from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
 from skyloom.runtime.prefetch import prefetched
@@ -45,10 +47,25 @@ class Scoring:
         self.settings = settings
         self.model = load_model(settings["model"], settings["weights"], settings["model_settings"])
         check_same(self.model, settings["model_made_of"])
-        self.estimator = self.model.build()
+        stated = settings["numerics"]
+        self.numerics = Numerics.from_identity(stated) if stated else None
+        if not (self.numerics and self.numerics.on_gpu):
+            _ = self.estimator
         self.batch_rows: int = settings["batch_rows"]
         self.flag = flag_column(self.model.system, settings["layer"]).name
         self.stores = open_stores(settings["tensors"])
+
+    @cached_property
+    def estimator(self) -> Any:
+        """The model, built; on a GPU only when the first rows come.
+
+        The process that isolates suspects reads and forks, and its children compute: a forked child
+        cannot use a GPU that its parent has begun to use.
+        """
+        if self.numerics is None:
+            return self.model.build()
+        check_class(self.numerics)
+        return self.model.build(self.numerics.settings)
 
     def split(self, task: Task) -> ScoringRows:
         """Read the rows of one partition."""

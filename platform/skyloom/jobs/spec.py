@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, close_matches
 from skyloom.storage import check_location, check_name
 
-__all__ = ["InputSpec", "JobSpec", "OutputSpec", "RunSpec", "load_job", "template"]
+__all__ = ["InputSpec", "JobSpec", "OutputSpec", "RunSpec", "load_job", "on_device", "template"]
 
 
 class _Section(BaseModel):
@@ -53,7 +53,24 @@ class OutputSpec(_Section):
 
 
 class RunSpec(_Section):
-    """``[run]``: how, which never changes a value."""
+    """``[run]``: how. Device, precision, channels_last and tile_rows may change last digits, the rest no value."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="where networks compute: auto is a GPU where the machines that compute have one; which it is "
+        "belongs to the job, so a resumed run needs the same",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="of the products in networks; a lower one is measured first, and refused if it changes "
+        "columns by more than the card of the weights tolerates",
+    )
+    channels_last: bool | None = Field(
+        default=None, description="memory order of images in networks, likewise measured; the model's own if unset"
+    )
+    tile_rows: int | None = Field(
+        default=None, ge=1, description="rows that a network computes at once; the model's own number if unset"
+    )
 
     batch_rows: int = Field(default=8192, ge=1, description="rows that the model gets at once")
     task_memory_bytes: int = Field(
@@ -147,6 +164,23 @@ def parse_job(values: dict[str, Any], *, where: str) -> JobSpec:
     return job
 
 
+def on_device(job: JobSpec, device: str | None) -> JobSpec:
+    """Return a job that computes on `device` instead of its own; the same job for None.
+
+    Raises
+    ------
+    SpecError
+        If there is no such device.
+    """
+    if device is None:
+        return job
+    known = get_args(RunSpec.model_fields["device"].annotation)
+    if device not in known:
+        msg = f"device must be one of {', '.join(known)}, got {device!r}"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, device=device)
+    return job.model_copy(update={"run": job.run.model_copy(update={"device": device})})
+
+
 _SECTIONS: dict[str, type[BaseModel]] = {"input": InputSpec, "output": OutputSpec, "run": RunSpec}
 
 
@@ -185,6 +219,8 @@ _EXAMPLES = {
     "units": '{ "lc.flux" = "mag" }',
     "layers": '["lightcurve-features"]',
     "partitions_per_task": "16",
+    "channels_last": "true",
+    "tile_rows": "64",
 }
 
 

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column, schema_of
 from skyloom.errors import DataError, ErrorKind, RowError, SkyloomError, SpecError
-from skyloom.runtime.contract import MODEL_ERROR, NON_FINITE_OUTPUT, PLATFORM_FLAGS, Inputs, System
+from skyloom.runtime.contract import (
+    MODEL_ERROR,
+    NON_FINITE_OUTPUT,
+    PLATFORM_FLAGS,
+    SMALLER_TILE,
+    Inputs,
+    System,
+)
+from skyloom.runtime.networks import watched
 
 __all__ = ["RowFault", "flag_column", "layer_columns", "score"]
 
@@ -172,7 +180,10 @@ def _score_batch(
     scorable = int(made.scorable.sum())
     if not scorable:
         return _Scored([pa.nulls(rows.num_rows, column.type) for column in columns], flag)
-    values = system.predict(estimator, made.arrays)
+    with watched() as tiles:
+        values = system.predict(estimator, made.arrays)
+    if tiles.smaller:
+        flag[made.scorable] |= np.uint32(SMALLER_TILE.mask)
     _check_names(system, columns, values)
     where = None if scorable == rows.num_rows else np.flatnonzero(made.scorable)
     arrays = []
