@@ -105,8 +105,8 @@ def test_every_network_is_written_and_the_columns_stay(kind, tmp_path):
     done = export_networks(subject(), kind=kind, output=tmp_path / f"toy.{kind}")
     assert [path.name for path in done.files] == [f"toy-first.{kind}", f"toy-second.{kind}"]
     assert sorted(tmp_path.iterdir()) == sorted(done.files)  # nothing else is left behind
-    assert {p.column: p.holds for p in done.parity} == {"light": True, "word": True}
-    assert max(p.difference for p in done.parity) < 1e-4
+    assert {p.column: p.tolerated for p in done.parity} == {"light": True, "word": True}
+    assert max(p.measured for p in done.parity) < 1e-4
 
 
 def test_a_pt2_takes_any_number_of_rows_and_says_what_it_is(tmp_path):

@@ -60,9 +60,9 @@ def test_a_column_that_the_card_does_not_name_may_lose_roundings_a_text_nothing(
 
 def test_a_null_more_or_less_is_never_tolerated():
     one, two = pa.array([1.0, None]), pa.array([1.0, 2.0])
-    assert numerics._difference(one, two) == np.inf
-    assert numerics._difference(one, pa.array([1.25, None])) == 0.25
-    assert numerics._difference(pa.array(["a", "b", None]), pa.array(["a", "c", None])) == 0.5
+    assert numerics.difference(one, two) == np.inf
+    assert numerics.difference(one, pa.array([1.25, None])) == 0.25
+    assert numerics.difference(pa.array(["a", "b", None]), pa.array(["a", "c", None])) == 0.5
 
 
 def test_a_model_that_scores_none_of_the_rows_cannot_be_judged(weights, monkeypatch):

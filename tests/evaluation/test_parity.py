@@ -26,28 +26,37 @@ def columns(p=(0.1, None, 0.3, 0.4), word=("a", None, "b", "c"), third=(5.0, 6.0
 
 
 def test_equal_columns_differ_by_nothing():
-    assert [(each.difference, each.holds) for each in parity(columns(), columns(), TOLERANCE)] == [(0.0, True)] * 3
+    assert [(each.measured, each.tolerated) for each in parity(columns(), columns(), TOLERANCE)] == [
+        (0.0, True)
+    ] * 3
 
 
 def test_numbers_differ_by_their_largest_distance_and_words_by_the_share_of_rows():
     other = columns(p=(0.1, None, 0.35, 0.2), word=("a", None, "b", "x"), third=(5.0, 6.5))
     found = {each.column: each for each in parity(columns(), other, TOLERANCE)}
-    np.testing.assert_allclose([found[name].difference for name in TOLERANCE], [0.2, 1 / 3, 0.5], rtol=1e-6)
-    assert [found[name].holds for name in TOLERANCE] == [False, True, False]
+    np.testing.assert_allclose([found[name].measured for name in TOLERANCE], [0.2, 1 / 3, 0.5], rtol=1e-6)
+    assert [found[name].tolerated for name in TOLERANCE] == [False, True, False]
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
         (columns(flag=(0, 1, 0, 2)), "other flags"),
-        (columns(p=(0.1, 0.2, 0.3, 0.4)), "nulls in other rows"),
-        (columns(third=(5.0,)), "lists of other lengths"),
         (columns().slice(1), "of 3 rows"),
     ],
 )
 def test_what_cannot_be_compared_is_said(other, message):
     with pytest.raises(DataError, match=message):
         parity(columns(), other, TOLERANCE)
+
+
+def test_nulls_in_other_rows_and_lists_of_other_lengths_are_infinitely_far():
+    assert [each.measured for each in parity(columns(), columns(p=(0.1, 0.2, 0.3, 0.4)), TOLERANCE)] == [
+        np.inf,
+        0,
+        0,
+    ]
+    assert [each.measured for each in parity(columns(), columns(third=(5.0,)), TOLERANCE)] == [0, 0, np.inf]
 
 
 def test_a_column_without_a_tolerance_is_refused():

@@ -239,7 +239,7 @@ def export(
     settings = load_job(job).model_settings if job is not None else {}
     load_model(model, weights, settings)  # says what is wrong with a name, a setting or a file of the weights
     done = export_model(model, weights, kind=kind, output=output, settings=settings)
-    parity = [{"column": p.column, "difference": p.difference, "tolerance": p.tolerance} for p in done.parity]
+    parity = [{"column": p.column, "difference": p.measured, "tolerance": p.tolerance} for p in done.parity]
     if json:
         show_json({"files": [str(path) for path in done.files], "rows": done.rows, "parity": parity})
         return DONE

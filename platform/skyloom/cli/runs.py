@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +15,9 @@ from skyloom.errors import ErrorKind, SpecError
 
 if TYPE_CHECKING:
     from skyloom.jobs import JobPlan, RunReport
+    from skyloom.models.eligibility import Step
 
-__all__ = ["run"]
+__all__ = ["run", "show_funnel", "show_report"]
 
 
 def run(
@@ -95,6 +97,22 @@ def show_report(report: RunReport, *, as_json: bool = False) -> None:
             "seconds": report.wall_s,
         }
         show_record(shown)
+        show_funnel(report.rows, report.funnel)
+
+
+def show_funnel(rows: int, steps: Sequence[Step]) -> None:
+    """Print how many rows each criterion of eligibility costs, if there are any."""
+    if not steps:
+        return
+    listed = [
+        {"criterion": s.criterion, "holds": s.holds, "fails": s.fails, "not known": s.not_known, "left": s.left}
+        for s in steps
+    ]
+    show_table(
+        [{"criterion": "(all rows)", "left": rows}, *listed],
+        columns=("criterion", "holds", "fails", "not known", "left"),
+        title="\neligible rows: alone, and left after the criteria so far",
+    )
 
 
 def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
@@ -109,6 +127,7 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
         "bytes": plan.bytes,
         "memory_bytes": plan.memory_bytes,
         **shown(plan.numerics),
+        **({"eligibility": list(plan.criteria.order)} if plan.criteria else {}),
     }
     written = [
         {"column": c.name, "type": c.dtype, "unit": c.unit, "ucd": c.ucd, "description": c.description}

@@ -21,7 +21,7 @@ import pyarrow as pa
 from skyloom.errors import DataError, ErrorKind, SpecError, close_matches
 from skyloom.evaluation.examples import example_rows
 from skyloom.evaluation.export_formats import FORMATS, Call
-from skyloom.evaluation.parity import Parity, parity
+from skyloom.evaluation.parity import Difference, parity
 from skyloom.models import registry
 from skyloom.models.architecture import architecture_of, build_checked, networks_of
 from skyloom.models.card import Card
@@ -45,7 +45,7 @@ class Exported:
     """What was written, and how far its columns are from the system's own."""
 
     files: tuple[Path, ...]
-    parity: tuple[Parity, ...]
+    parity: tuple[Difference, ...]
     rows: int
     """Rows compared."""
 
@@ -125,9 +125,9 @@ def export_networks(subject: Subject, *, kind: str, output: Path) -> Exported:
         for place, network in networks.items():
             network.module = FORMATS[kind](network.module, calls[place], written[place], about[place])
         found = parity(own, _scored(subject, rows), subject.card.tolerance)
-        over = [each for each in found if not each.holds]
+        over = [each for each in found if not each.tolerated]
         if over:
-            listed = "; ".join(f"{p.column} by {p.difference:.3g} (at most {p.tolerance:g})" for p in over)
+            listed = "; ".join(f"{p.column} by {p.measured:.3g} (at most {p.tolerance:g})" for p in over)
             msg = f"as {kind}, columns of {subject.system.NAME} differ from its own: {listed}. Nothing was written"
             raise DataError(msg, kind=ErrorKind.MODEL_OUTPUT, model=subject.system.NAME)
         for place, path in written.items():

@@ -7,14 +7,13 @@ memory order makes of the same rows may differ from it by what the card of the w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.examples import example_rows
+from skyloom.evaluation.parity import Difference, difference
 from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.scoring import score
@@ -28,23 +27,6 @@ DEFAULT_TOLERANCE = 1e-5
 TEST_ROWS = 256
 SEED = 20_260_101
 _LAYER = "numerics"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far one column is from that of plain float32."""
-
-    column: str
-    measured: float
-    """Largest absolute difference; of a column that is no floating number, the share of rows that differ.
-    Infinite where one of the two has a null and the other none."""
-    tolerance: float
-    """The largest that is accepted."""
-
-    @property
-    def tolerated(self) -> bool:
-        """Whether it is small enough."""
-        return self.measured <= self.tolerance
 
 
 def measure(system: System, config: Any, weights: Weights | None, settings: DeviceSettings) -> dict[str, float]:
@@ -84,7 +66,7 @@ def measure(system: System, config: Any, weights: Weights | None, settings: Devi
     found = scored(settings)
     names = [*plain.schema.names[:-1], "flag"]
     pairs = zip(names, plain.columns, found.columns, strict=True)
-    return {name: _difference(a, b) for name, a, b in pairs}
+    return {name: difference(a, b) for name, a, b in pairs}
 
 
 def _with_tiles(settings: DeviceSettings) -> DeviceSettings:
@@ -95,18 +77,6 @@ def _with_tiles(settings: DeviceSettings) -> DeviceSettings:
         tile_rows=settings.tile_rows,
         threads=PLAIN.threads,
     )
-
-
-def _difference(plain: pa.Array, found: pa.Array) -> float:
-    valid, other = (np.asarray(array.is_valid()) for array in (plain, found))
-    if (valid != other).any():
-        return float("inf")
-    if not valid.any():
-        return 0.0
-    a, b = (array.drop_null().to_numpy(zero_copy_only=False) for array in (plain, found))
-    if pa.types.is_floating(plain.type):
-        return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
-    return float((a != b).mean())
 
 
 def tolerances(columns: Mapping[str, Any], card: Mapping[str, float]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,25 +12,47 @@ import pyarrow.compute as pc
 
 from skyloom.errors import DataError, ErrorKind, SpecError
 
-__all__ = ["Parity", "parity"]
+__all__ = ["Difference", "difference", "parity"]
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
-    """One column, compared."""
+class Difference:
+    """How far one column is from another version of itself."""
 
     column: str
-    difference: float
-    """Largest absolute difference; of texts and truth values, the share of rows that differ."""
+    measured: float
+    """As `difference` has it."""
     tolerance: float
+    """The largest that is accepted."""
 
     @property
-    def holds(self) -> bool:
-        """Whether the difference is within the tolerance."""
-        return self.difference <= self.tolerance
+    def tolerated(self) -> bool:
+        """Whether it is small enough."""
+        return self.measured <= self.tolerance
 
 
-def parity(own: pa.RecordBatch, other: pa.RecordBatch, tolerance: Mapping[str, float]) -> tuple[Parity, ...]:
+def difference(plain: pa.Array, found: pa.Array) -> float:
+    """Return the largest absolute difference of two columns of N rows.
+
+    Of what is no floating number, the share of rows that differ. Infinite where one of the two has a null,
+    or a list of another length, and the other does not.
+    """
+    if not plain.is_valid().equals(found.is_valid()):
+        return math.inf
+    plain, found = plain.drop_null(), found.drop_null()
+    while pa.types.is_list(plain.type) or pa.types.is_fixed_size_list(plain.type):
+        if not pc.list_value_length(plain).equals(pc.list_value_length(found)):
+            return math.inf
+        plain, found = plain.flatten(), found.flatten()
+    if not len(plain):
+        return 0.0
+    a, b = (array.to_numpy(zero_copy_only=False) for array in (plain, found))
+    if pa.types.is_floating(plain.type):
+        return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+    return float((a != b).mean())
+
+
+def parity(own: pa.RecordBatch, other: pa.RecordBatch, tolerance: Mapping[str, float]) -> tuple[Difference, ...]:
     """Compare columns row by row.
 
     Parameters
@@ -41,7 +64,7 @@ def parity(own: pa.RecordBatch, other: pa.RecordBatch, tolerance: Mapping[str, f
 
     Returns
     -------
-    tuple of Parity
+    tuple of Difference
         One per output.
 
     Raises
@@ -49,8 +72,8 @@ def parity(own: pa.RecordBatch, other: pa.RecordBatch, tolerance: Mapping[str, f
     SpecError
         If an output has no tolerance.
     DataError
-        ``MODEL_OUTPUT`` if the columns are others, the flags differ, a row is null in one of them alone, or
-        there is no row with a value: nothing would be compared.
+        ``MODEL_OUTPUT`` if the columns are others, the flags differ, or there is no row with a value:
+        nothing would be compared.
     """
     if own.schema.names != other.schema.names or own.num_rows != other.num_rows:
         raise _different(f"columns {other.schema.names} of {other.num_rows} rows")
@@ -64,24 +87,8 @@ def parity(own: pa.RecordBatch, other: pa.RecordBatch, tolerance: Mapping[str, f
     if all(own.column(name).null_count == own.num_rows for name in names):
         raise _different("no row with a value")
     return tuple(
-        Parity(name, _difference(own.column(name), other.column(name)), tolerance[name]) for name in names
+        Difference(name, difference(own.column(name), other.column(name)), tolerance[name]) for name in names
     )
-
-
-def _difference(own: pa.Array, other: pa.Array) -> float:
-    if not own.is_null().equals(other.is_null()):
-        raise _different("nulls in other rows")
-    own, other = own.drop_null(), other.drop_null()
-    while pa.types.is_list(own.type) or pa.types.is_fixed_size_list(own.type):
-        if not pc.list_value_length(own).equals(pc.list_value_length(other)):
-            raise _different("lists of other lengths")
-        own, other = own.flatten(), other.flatten()
-    if not len(own):
-        return 0.0
-    if pa.types.is_floating(own.type) or pa.types.is_integer(own.type):
-        a, b = (each.to_numpy(zero_copy_only=False).astype(np.float64) for each in (own, other))
-        return float(np.abs(a - b).max())
-    return float(np.mean(pc.not_equal(own, other).to_numpy(zero_copy_only=False)))
 
 
 def _different(what: str) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import stat
@@ -19,10 +20,12 @@ from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Recor
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
 from skyloom.errors import DataError, ErrorKind, SpecError, StoreFullError
+from skyloom.jobs.eligibility import funnel_of
 from skyloom.jobs.numerics import MEASURED, agreed
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.progress import progress as show_progress
 from skyloom.jobs.spec import JobSpec, load_job, on_device
+from skyloom.models.eligibility import Step
 from skyloom.storage import LocalStore, canonical_json
 
 __all__ = ["RunReport", "Workers", "collection_of", "face_of", "run", "run_planned"]
@@ -63,6 +66,8 @@ class RunReport:
     dashboard: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     """Summed over workers: where the time went."""
+    funnel: tuple[Step, ...] = ()
+    """Rows that each criterion of eligibility costs, in the job's order."""
 
 
 def run(
@@ -256,10 +261,10 @@ def face_of(planned: JobPlan, records: Sequence[Record]) -> tuple[dict[str, byte
         schema=planned.schema,
         partitions=[(record.key, record.rows, record.size_bytes) for record in records],
     )
-    return face, provenance_of(planned)
+    return face, provenance_of(planned, records)
 
 
-def provenance_of(planned: JobPlan) -> dict[str, Any]:
+def provenance_of(planned: JobPlan, records: Sequence[Record]) -> dict[str, Any]:
     """Return what makes a layer: inputs, model, card, settings, versions.
 
     No times, paths or labels: two drivers of one job must state the same, wherever they run.
@@ -271,7 +276,9 @@ def provenance_of(planned: JobPlan) -> dict[str, Any]:
         "layer": job.layer,
         "repeated_columns": list(planned.plan.settings["repeated"]),
         "identity": dict(planned.plan.identity),
+        "question": getattr(model.system, "QUESTION", None),
         "card": card,
+        **({"eligibility": planned.criteria.counted(records)} if planned.criteria else {}),
         **agreed(planned.numerics, Journal(planned.store, job.layer, planned.job_id)),
     }
 
@@ -304,7 +311,12 @@ def _report(
     dashboard: str | None = None,
 ) -> RunReport:
     layer, store = planned.job.layer, planned.store
-    manifest = published(store, layer, reference.version).manifest
+    found = published(store, layer, reference.version)
+    manifest, criteria = found.manifest, planned.criteria
+    steps: tuple[Step, ...] = ()
+    if criteria is not None:
+        provenance = json.loads(store.read(found.journal.name("provenance.json")))
+        steps = funnel_of(provenance, criteria.order)
     limit = planned.job.run.max_bad_fraction
     return RunReport(
         job=planned.job.job,
@@ -324,4 +336,5 @@ def _report(
         wall_s=round(wall_s, 3),
         dashboard=dashboard,
         seconds=summary.seconds if summary else {},
+        funnel=steps,
     )

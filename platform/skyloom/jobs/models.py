@@ -66,6 +66,12 @@ class LoadedModel:
         return tuple(listed(self.config)) if listed else ()
 
     @property
+    def eligibility(self) -> tuple[str, ...]:
+        """Criteria that rows must meet, as the system itself states them; see `skyloom.models.eligibility`."""
+        listed = getattr(self.system, "eligibility", None)
+        return tuple(listed(self.config)) if listed else ()
+
+    @property
     def tolerance(self) -> Mapping[str, float]:
         """How far columns may be from those of plain float32, as the card of the weights says."""
         return self.card.tolerance if self.card else {}
@@ -156,13 +162,19 @@ def check_settings(config_type: type[Any], settings: dict[str, Any], model: str)
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=model) from error
 
 
+_NO_VALUES = {"__init__.py", "architecture.py", "card.py", "registry.py", "weights.py"}
+"""Modules beside the systems that describe, list and load, and compute no value."""
+
+
 def code_digest(system: Any) -> str:
-    """Return a digest over the source of a system and of the floors that it stands on."""
+    """Return a digest over the source of a system, what systems share, and the floors that they stand on."""
     package = Path(str(skyloom.__file__)).parent
     here = Path(inspect.getfile(system))
     files = set(here.parent.rglob("*.py")) if here.name == "__init__.py" else {here}
     for floor in ("features", "nn", "runtime", "timeseries"):
         files.update((package / floor).rglob("*.py"))
+    systems = {f"{name.rpartition('.')[2]}.py" for name in registry.modules()}
+    files.update(p for p in (package / "models").glob("*.py") if p.name not in systems | _NO_VALUES)
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

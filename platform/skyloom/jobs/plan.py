@@ -16,6 +16,7 @@ from skyloom.columns import Column, schema_of
 from skyloom.engine import DECOMPRESSION, Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
 from skyloom.jobs.devices import decide
+from skyloom.jobs.eligibility import Criteria, criteria_of
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
 from skyloom.jobs.numerics import Numerics, elsewhere
@@ -49,6 +50,8 @@ class JobPlan:
     """Version of the layer that was newest when this was planned; 0 for none."""
     numerics: Numerics | None
     """What networks compute with; None for a model without any."""
+    criteria: Criteria | None = None
+    """Which rows the model is asked about; None for all."""
 
     @property
     def job_id(self) -> str:
@@ -124,14 +127,17 @@ def plan_job(
     catalog = open_catalog(job.input.catalog)
     opened = open_store(store_of(job, catalog, store))
     layers = tuple(open_layer(name, opened.root if "/" not in name else None) for name in job.input.layers)
-    sources = bind(model.reads, catalog, layers, columns=job.input.columns, units=job.input.units)
+    criteria = criteria_of(job.eligibility, model, catalog, layers, job.input.columns)
+    others = criteria.eligibility.columns if criteria else ()
+    sources = bind(model.reads, catalog, layers, columns=job.input.columns, units=job.input.units, others=others)
     partitions = catalog.partitions()
     check_snapshot(job, catalog)
     check_aligned(catalog, layers)
     stores = {name: expand_variables(place, f"job {job.job}") for name, place in job.input.tensors.items()}
     tensors = bind_tensors(model.tensors, catalog, row_keys_of(catalog), stores=stores, units=job.input.units)
-    schema, repeated = output_schema(job, catalog, model, sources)
-    catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
+    schema, repeated = output_schema(job, catalog, model, sources, criteria)
+    asked = (*sources, *(criteria.sources if criteria else ()))
+    catalog.check_columns([*repeated, *(s.found.name for s in asked if not s.layer)])
     numerics = decide(job.run, model, cluster)
     identity = identity_of(
         job,
@@ -142,6 +148,7 @@ def plan_job(
         tensors=tensors,
         schema=schema,
         numerics=numerics,
+        criteria=criteria,
     )
     plan = Plan(
         layer=job.layer,
@@ -159,6 +166,7 @@ def plan_job(
             tensors=tensors,
             repeated=repeated,
             numerics=numerics,
+            criteria=criteria,
         ),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
@@ -170,7 +178,7 @@ def plan_job(
     )
     check_memory(plan, job.run.task_memory_bytes, tensors)
     versions = history(opened, job.layer)
-    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions), numerics)
+    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions), numerics, criteria)
 
 
 def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
@@ -230,7 +238,11 @@ def projected_memory_bytes(task: Task, schema: pa.Schema, tensors: Sequence[Tens
 
 
 def output_schema(
-    job: JobSpec, catalog: Catalog, model: LoadedModel, sources: Sequence[Source]
+    job: JobSpec,
+    catalog: Catalog,
+    model: LoadedModel,
+    sources: Sequence[Source],
+    criteria: Criteria | None = None,
 ) -> tuple[pa.Schema, tuple[str, ...]]:
     """Return the layer's schema, and the columns in it that repeat the catalog's.
 
@@ -240,7 +252,8 @@ def output_schema(
         If the model writes a column that the catalog has, or whose name cannot be one.
     """
     units = {source.read.name: source.found.unit for source in sources}
-    written = layer_columns(model.system, model.config, layer=job.layer, units=units)
+    reasons = criteria.flags if criteria else ()
+    written = layer_columns(model.system, model.config, layer=job.layer, units=units, reasons=reasons)
     for column in written:
         check_name(column.name, what="column")
     repeated = [catalog.id_column, catalog.ra_column, catalog.dec_column, catalog.healpix_column]
@@ -270,6 +283,7 @@ def identity_of(
     tensors: Sequence[TensorSource] = (),
     schema: pa.Schema,
     numerics: Numerics | None = None,
+    criteria: Criteria | None = None,
 ) -> dict[str, Any]:
     """Return everything that may change a value; not workers, batch sizes or paths."""
     return {
@@ -292,6 +306,7 @@ def identity_of(
         },
         **({"tensors": {s.read.name: [s.digest, s.unit] for s in tensors}} if tensors else {}),
         **({"numerics": numerics.identity()} if numerics else {}),
+        **({"eligibility": criteria.identity()} if criteria else {}),
     }
 
 
@@ -305,6 +320,7 @@ def settings_of(
     tensors: Sequence[TensorSource] = (),
     repeated: Sequence[str],
     numerics: Numerics | None = None,
+    criteria: Criteria | None = None,
 ) -> dict[str, Any]:
     """Return what a worker needs to know, as JSON."""
     return {
@@ -321,6 +337,7 @@ def settings_of(
         "sources": [[s.read.name, s.layer, s.found.name, s.found.unit] for s in sources],
         "tensors": [[s.read.name, s.store.location, s.unit] for s in tensors],
         "numerics": numerics.identity() if numerics else None,
+        "eligibility": criteria.settings() if criteria else None,
     }
 
 

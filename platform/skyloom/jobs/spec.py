@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, close_matches
+from skyloom.models.eligibility import Eligibility
 from skyloom.storage import check_location, check_name
 
 __all__ = ["InputSpec", "JobSpec", "OutputSpec", "RunSpec", "load_job", "on_device", "template"]
@@ -106,6 +107,10 @@ class JobSpec(_Section):
     on_bad_row: Literal["quarantine", "fail"] = Field(
         default="quarantine", description="what a row on which the model raises does: null and flag, or fail"
     )
+    eligibility: tuple[str, ...] = Field(
+        default=(),
+        description="which rows the model is asked about: conditions on columns, all of which must hold",
+    )
     input: InputSpec
     model_settings: dict[str, Any] = Field(
         default_factory=dict, alias="model_config", description="the model's own settings"
@@ -153,6 +158,7 @@ def parse_job(values: dict[str, Any], *, where: str) -> JobSpec:
         kind = ErrorKind.UNKNOWN_KEY if kinds == {"extra_forbidden"} else ErrorKind.BAD_JOB_FILE
         msg = f"{where} cannot be used:\n{mistakes}\nSee `skyloom run --help-job` for every key"
         raise SpecError(msg, kind=kind, path=where) from None
+    Eligibility.of(job.eligibility)
     check_name(job.job, what="job")
     check_name(job.layer, what="layer")
     check_location(job.input.catalog, what="catalog")
@@ -213,6 +219,7 @@ _EXAMPLES = {
     "catalog": '"plasticc"',
     "snapshot": '"sha256:…"',
     "weights": '"…"',
+    "eligibility": '["mag_g < 20", "count(lc.mjd) >= 10"]',
     "store": '"layers"',
     "tensors": '{ cutout = "stores/plasticc-64" }',
     "columns": '{ "lc.flux" = "lc.mag" }',

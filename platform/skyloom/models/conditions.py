@@ -8,6 +8,7 @@ true or false only where the rest decides (``a < 1 or b < 2`` holds if ``b`` is 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -151,7 +152,7 @@ def _allow(text: str, node: ast.expr, depth: int) -> None:
         _allow(text, child, depth + 1)
 
 
-def _children(text: str, node: ast.expr) -> list[ast.expr]:
+def _children(text: str, node: ast.expr) -> list[ast.expr]:  # noqa: PLR0911 (one for each kind of node)
     match node:
         case ast.BoolOp():
             return node.values
@@ -171,9 +172,15 @@ def _children(text: str, node: ast.expr) -> list[ast.expr]:
             return []
         case ast.Attribute() if _dotted(node):
             return []
-        case ast.Constant() if type(node.value) in {bool, int, float, str}:
+        case ast.Constant() if _plain(node.value):
             return []
     raise _refused(text, f"{ast.unparse(node)!r} is not allowed in a condition")
+
+
+def _plain(value: object) -> bool:
+    """Whether a constant is a truth value, a text, or a number that a column can hold."""
+    finite = isinstance(value, float) and math.isfinite(value)
+    return finite or isinstance(value, bool | str) or (isinstance(value, int) and value < 1 << 63)
 
 
 def _compared(text: str, node: ast.Compare) -> list[ast.expr]:
@@ -200,12 +207,13 @@ def _names(node: ast.expr) -> Iterator[str]:
     if isinstance(node, ast.Name | ast.Attribute):
         yield _dotted(node)
         return
-    for child in ast.iter_child_nodes(node.args and ast.Tuple(node.args) if isinstance(node, ast.Call) else node):
+    parts = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+    for child in parts:
         if isinstance(child, ast.expr):
             yield from _names(child)
 
 
-def _value(node: ast.expr, columns: Mapping[str, pa.Array]) -> Any:
+def _value(node: ast.expr, columns: Mapping[str, pa.Array]) -> Any:  # noqa: PLR0911 (one for each kind)
     match node:
         case ast.BoolOp():
             join = pc.and_kleene if isinstance(node.op, ast.And) else pc.or_kleene
@@ -251,13 +259,22 @@ def _comparison(node: ast.Compare, columns: Mapping[str, pa.Array]) -> Any:
 
 
 def _same_types(compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    """Compare; integers of one sign exactly, other numbers of two types as float64."""
+    """Compare; a whole number with a column of such exactly, other numbers of two types as float64."""
     types = (left.type, right.type)
-    numbers = all(pa.types.is_floating(each) or pa.types.is_integer(each) for each in types)
-    signed = all(pa.types.is_signed_integer(each) for each in types)
-    if numbers and not signed and types[0] != types[1]:
-        left, right = _floats(left), _floats(right)
-    return compare(left, right)
+    if types[0] == types[1] or not all(pa.types.is_floating(t) or pa.types.is_integer(t) for t in types):
+        return compare(left, right)
+    if all(map(pa.types.is_integer, types)):
+        for a, b in ((left, right), (right, left)):
+            if isinstance(b, pa.Scalar) and _fits(b, a.type):
+                fitted = b.cast(a.type)
+                return compare(left, fitted) if b is right else compare(fitted, right)
+    return compare(_floats(left), _floats(right))
+
+
+def _fits(number: pa.Scalar, kind: pa.DataType) -> bool:
+    value, signed = number.as_py(), pa.types.is_signed_integer(kind)
+    most = 1 << (kind.bit_width - (1 if signed else 0))
+    return bool((-most if signed else 0) <= value < most)
 
 
 def _finite(value: Any) -> Any:

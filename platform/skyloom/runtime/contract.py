@@ -41,7 +41,8 @@ class Flag:
     """One documented reason, one bit of the layer's ``<layer>_flag`` column."""
 
     bit: int
-    """0 to 23 for a system's own reasons; 24 to 31 belong to the platform."""
+    """0 upwards for a system's own reasons, 23 downwards for criteria of eligibility; 24 to 31 belong to the
+    platform."""
     name: str
     """Upper case, such as ``LC_EMPTY``."""
     description: str
