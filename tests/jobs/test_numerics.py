@@ -30,7 +30,7 @@ from skyloom.jobs.scoring import Scoring
 from skyloom.jobs.spec import RunSpec
 from skyloom.models import registry
 from skyloom.runtime import device, networks
-from skyloom.runtime.contract import SMALLER_TILE
+from skyloom.runtime.contract import KILLED_WORKER, SMALLER_TILE
 from skyloom.runtime.device import DeviceSettings
 
 BFLOAT = {"precision": "bfloat16", "device": "cpu"}
@@ -197,6 +197,20 @@ def test_the_process_that_isolates_rows_leaves_the_gpu_to_its_children(toy_job, 
     assert "estimator" not in vars(scoring)
     assert found.table.equals(Scoring(planned.plan.settings).split(task).compute(0, task.rows).table)
     assert "estimator" in vars(Scoring(plan_job(toy_job(device="cpu")).plan.settings))
+
+
+def test_a_row_that_breaks_the_gpu_is_alone_in_quarantine(toy_job, gpu, monkeypatch):
+    planned = plan_job(toy_job(device="cuda"))
+    task = max(planned.tasks, key=lambda t: t.rows)
+    rows = Scoring(planned.plan.settings).split(task)
+    whole, bad = rows.compute(0, task.rows).table, task.rows // 3
+    monkeypatch.setattr(toy_network, "BREAKS", rows._rows.column("mwebv")[bad].as_py())
+    limits = Limits(max_bad_fraction=0.1, memory_bytes=4_000_000_000, deadline_s=30.0)
+    done = IsolatedProcessor(Scoring(planned.plan.settings), limits, lambda: None).process(task)
+    assert [(fault.row, fault.cause) for fault in done.faults] == [(bad, "signal 6")]
+    assert done.table["toy_flag"][bad].as_py() == KILLED_WORKER.mask
+    others = pa.array(np.arange(task.rows) != bad)
+    assert done.table.filter(others).equals(whole.filter(others))
 
 
 @pytest.mark.parametrize(
