@@ -156,6 +156,32 @@ def test_real_classes_of_galaxies_lose_too_much_in_bfloat16_unless_the_card_allo
     assert 0.01 < found.measured()["gm_p_disk"][0] <= 0.1
 
 
+def test_a_real_network_runs_in_bfloat16_where_its_card_allows_it(tmp_path, tiny_catalog, job_of, monkeypatch):
+    from tests.jobs.galaxies import store_of_galaxies
+
+    catalog = tiny_catalog(rows=60, threshold=100)
+    store = store_of_galaxies(tmp_path / "store", catalog)
+
+    def job(**said):
+        return job_of(
+            catalog, model="gamornet", layer="shapes", input={"tensors": {"cutout": str(store)}}, run=said
+        )
+
+    plain = layer_rows(done(job(device="cpu")))
+    assert plain["gm_p_disk"].null_count < 10
+    with pytest.raises(SpecError, match=r"precision = bfloat16, .* would change"):
+        done(job(**BFLOAT))
+    monkeypatch.setattr(LoadedModel, "tolerance", dict.fromkeys(plain.column_names, 0.1))
+    report = done(job(**BFLOAT))
+    lower = layer_rows(report)
+    known = np.asarray(plain["gm_p_disk"].is_valid())
+    away = np.abs(plain["gm_p_disk"].to_numpy()[known] - lower["gm_p_disk"].to_numpy()[known])
+    assert 1e-4 < away.max() < 0.1
+    assert lower["shapes_flag"].equals(plain["shapes_flag"])
+    measured = json.loads((Path(report.layer_path) / "provenance.json").read_text())["differences_from_float32"]
+    assert measured["gm_p_disk"][0] == plan_job(job(**BFLOAT)).numerics.measured()["gm_p_disk"][0] > 0.01
+
+
 def test_work_begun_with_other_numerics_is_named_once_and_left_alone(toy_job, gpu, caplog, monkeypatch):
     first = done(toy_job(device="cuda"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
