@@ -20,6 +20,8 @@ TITLE = "Two layers"
 QUESTION = "predict"
 LIBRARIES = ("torch",)
 FLAGS = (Flag(0, "NO_DUST", "there is no reddening"),)
+BREAKS: float | None = None
+"""What a row holds after which a GPU would refuse all work."""
 LIMIT: int | None = None
 """Rows at once beyond which memory runs out."""
 ERROR: type[Exception] = MemoryError
@@ -39,6 +41,8 @@ class Net(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B,) of (B, 1)."""
+        if BREAKS is not None and (x == BREAKS).any():
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
         if LIMIT is not None and len(x) > LIMIT:
             raise ERROR("out of memory")
         return self.last(torch.tanh(self.first(x)))[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 
@@ -65,12 +66,14 @@ def test_this_process_needs_no_dask_cuda_for_its_gpu(monkeypatch):
 
 
 @pytest.mark.cluster
-def test_workers_start_with_the_allocator_and_the_threads_that_networks_need():
-    import os
+def test_workers_start_with_the_allocator_and_the_threads_that_networks_need(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")  # as batch systems do
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
 
     def found():
         return {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
 
     with start(ClusterSpec(workers=1, dashboard="")) as running:
         seen = running.client.submit(found, pure=False).result(timeout=60)
-    assert {name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()} == seen
+    assert seen == {**WORKER_ENVIRONMENT, "MALLOC_ARENA_MAX": "2"}
+    assert os.environ["OMP_NUM_THREADS"] == "16"

@@ -30,7 +30,7 @@ from skyloom.jobs.scoring import Scoring
 from skyloom.jobs.spec import RunSpec
 from skyloom.models import registry
 from skyloom.runtime import device, networks
-from skyloom.runtime.contract import SMALLER_TILE
+from skyloom.runtime.contract import KILLED_WORKER, SMALLER_TILE
 from skyloom.runtime.device import DeviceSettings
 
 BFLOAT = {"precision": "bfloat16", "device": "cpu"}
@@ -156,6 +156,32 @@ def test_real_classes_of_galaxies_lose_too_much_in_bfloat16_unless_the_card_allo
     assert 0.01 < found.measured()["gm_p_disk"][0] <= 0.1
 
 
+def test_a_real_network_runs_in_bfloat16_where_its_card_allows_it(tmp_path, tiny_catalog, job_of, monkeypatch):
+    from tests.jobs.galaxies import store_of_galaxies
+
+    catalog = tiny_catalog(rows=60, threshold=100)
+    store = store_of_galaxies(tmp_path / "store", catalog)
+
+    def job(**said):
+        return job_of(
+            catalog, model="gamornet", layer="shapes", input={"tensors": {"cutout": str(store)}}, run=said
+        )
+
+    plain = layer_rows(done(job(device="cpu")))
+    assert plain["gm_p_disk"].null_count < 10
+    with pytest.raises(SpecError, match=r"precision = bfloat16, .* would change"):
+        done(job(**BFLOAT))
+    monkeypatch.setattr(LoadedModel, "tolerance", dict.fromkeys(plain.column_names, 0.1))
+    report = done(job(**BFLOAT))
+    lower = layer_rows(report)
+    known = np.asarray(plain["gm_p_disk"].is_valid())
+    away = np.abs(plain["gm_p_disk"].to_numpy()[known] - lower["gm_p_disk"].to_numpy()[known])
+    assert 1e-4 < away.max() < 0.1
+    assert lower["shapes_flag"].equals(plain["shapes_flag"])
+    measured = json.loads((Path(report.layer_path) / "provenance.json").read_text())["differences_from_float32"]
+    assert measured["gm_p_disk"][0] == plan_job(job(**BFLOAT)).numerics.measured()["gm_p_disk"][0] > 0.01
+
+
 def test_work_begun_with_other_numerics_is_named_once_and_left_alone(toy_job, gpu, caplog, monkeypatch):
     first = done(toy_job(device="cuda"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -197,6 +223,20 @@ def test_the_process_that_isolates_rows_leaves_the_gpu_to_its_children(toy_job, 
     assert "estimator" not in vars(scoring)
     assert found.table.equals(Scoring(planned.plan.settings).split(task).compute(0, task.rows).table)
     assert "estimator" in vars(Scoring(plan_job(toy_job(device="cpu")).plan.settings))
+
+
+def test_a_row_that_breaks_the_gpu_is_alone_in_quarantine(toy_job, gpu, monkeypatch):
+    planned = plan_job(toy_job(device="cuda"))
+    task = max(planned.tasks, key=lambda t: t.rows)
+    rows = Scoring(planned.plan.settings).split(task)
+    whole, bad = rows.compute(0, task.rows).table, task.rows // 3
+    monkeypatch.setattr(toy_network, "BREAKS", rows._rows.column("mwebv")[bad].as_py())
+    limits = Limits(max_bad_fraction=0.1, memory_bytes=4_000_000_000, deadline_s=30.0)
+    done = IsolatedProcessor(Scoring(planned.plan.settings), limits, lambda: None).process(task)
+    assert [(fault.row, fault.cause) for fault in done.faults] == [(bad, "signal 6")]
+    assert done.table["toy_flag"][bad].as_py() == KILLED_WORKER.mask
+    others = pa.array(np.arange(task.rows) != bad)
+    assert done.table.filter(others).equals(whole.filter(others))
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,44 @@ def test_the_memory_order_of_its_own_stays_within_a_hundredth_of_what_the_card_t
     assert (own["gm_class"] == plain["gm_class"]).all()
 
 
+def stretched_alone(image):
+    """One image, written out."""
+    from scipy.ndimage import uniform_filter
+
+    finite = np.isfinite(image)
+    frame = np.ones(image.shape, dtype=bool)
+    frame[4:-4, 4:-4] = False
+    border = image[frame & finite]
+    level = np.median(border) if len(border) else np.float32(0)
+    sigma = 1.4826 * float(np.median(np.abs(border - level))) if len(border) else 0.0
+    clean = np.where(finite, image - level, np.float32(0))
+    if sigma <= 0:
+        return np.zeros_like(image), 0.0, False
+    half = len(image) // 8
+    middle = slice(len(image) // 2 - half, len(image) // 2 + half)
+    top = np.unravel_index(uniform_filter(clean, 3).argmax(), clean.shape)
+    snr = float(clean[middle, middle].sum(dtype=np.float64)) / (sigma * 2 * half)
+    off = max(abs(float(t) - (len(image) - 1) / 2) for t in top) > half
+    return np.arcsinh(clean / (3.0 * sigma)) / 4.0, snr, off
+
+
+def test_images_stretched_together_have_the_bits_of_each_alone():
+    images = some_images(70)[:, 0]
+    images[3, 0, 5] = images[4, 30, 30] = np.nan
+    images[5, :, 60:] = np.inf
+    images[6] = 7.0
+    images[7, :4], images[7, -4:], images[7, :, :4], images[7, :, -4:] = (np.nan,) * 4
+    images[8] = np.roll(images[8], 20, axis=1)
+    images[9] = np.nan
+    together = stretch(images)
+    for i, image in enumerate(images):
+        for found, wanted in zip(together, stretched_alone(image), strict=True):
+            np.testing.assert_array_equal(found[i], wanted)
+    assert together[0].dtype == np.float32
+    assert together[2][8]
+    assert [part.shape for part in stretch(images[:0])] == [(0, 64, 64), (0,), (0,)]
+
+
 def test_the_unit_of_the_image_has_no_influence():
     images = some_images(5)[:, 0]
     np.testing.assert_allclose(stretch(images * 1000)[0], stretch(images)[0], atol=1e-5)

@@ -205,10 +205,11 @@ OUT = [
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    torch.AcceleratorError("CUDA error: out of memory"),
 ]
 
 
-@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator", "cudnn"])
+@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator", "cudnn", "driver"])
 def test_out_of_memory_halves_the_tile_and_is_remembered(error, caplog, monkeypatch):
     monkeypatch.setattr(networks, "_tiles", {})
     hungry = Hungry(10, error)
@@ -240,7 +241,7 @@ def test_whoever_watches_sees_a_smaller_tile_and_only_then(monkeypatch):
     assert not tiles.smaller
 
 
-@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator", "cudnn"])
+@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator", "cudnn", "driver"])
 def test_one_row_too_large_is_a_memory_error(error, monkeypatch):
     monkeypatch.setattr(networks, "_tiles", {})
     with pytest.raises(MemoryError, match="1 rows at once are too large"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,16 +21,16 @@ __all__ = ["WORKER_ENVIRONMENT", "RunningCluster", "start"]
 
 CONNECT_TIMEOUT_S = 20
 
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""One worker per core, so one thread per worker: more, which many a batch system sets, would fight over the
+cores, and two gave a network's tile other bits once in a few hundred calls."""
 WORKER_ENVIRONMENT = {
     # distributed's own thresholds make glibc map and unmap every large array, which halves the speed of CNNs.
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     # In an arena of its own, a thread still maps what is larger than 64 MiB: with one for all, another sixth.
     "MALLOC_ARENA_MAX": "1",
-    # One worker per core, so one thread per worker; spinning ones cost twice the time on a busy machine.
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
+    **THREADS,
 }
 """What a worker process needs before it starts; whoever starts workers sets it for them."""
 
@@ -137,7 +138,7 @@ def _local(spec: ClusterSpec, *, gpus: bool) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     make = _one_per_gpu() if gpus else LocalCluster
-    with _explained():
+    with _explained(), _unset(*THREADS):
         cluster = make(
             # A number that the file states; else one per core, or one per GPU, which only dask-cuda can count.
             n_workers=None if gpus and "workers" not in spec.model_fields_set else spec.workers,
@@ -169,6 +170,16 @@ def _one_per_gpu() -> Any:
         )
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, device="cuda") from error
     return LocalCUDACluster
+
+
+@contextmanager
+def _unset(*names: str) -> Iterator[None]:
+    """Hide variables of this process: Dask prefers them to what it was told for its workers."""
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate",
     "not enough memory",
+    "CUDA error: out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
@@ -184,6 +186,7 @@ class Network:
             return {name: np.concatenate(part)[:rows] for name, part in parts.items()}
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
+                _end_if_lost(error)
                 raise
             text = str(error)
         parts.clear()
@@ -249,6 +252,19 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
     said = any(words in str(error) for words in _NO_MEMORY)
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or said
+
+
+def _end_if_lost(error: BaseException) -> None:
+    """End the process where its GPU refuses all further work, as after a failed assertion in a kernel.
+
+    Nothing of this process can be computed any more, and every later row would be blamed: to those who watch
+    it, it is a process that a row killed, and they find the row.
+    """
+    import torch
+
+    if isinstance(error, torch.AcceleratorError):
+        logger.critical("the GPU is lost to this process, which ends: %s", error)
+        os.abort()
 
 
 def state_arrays(module: torch.nn.Module, prefix: str = "net.") -> dict[str, NDArray[Any]]:
