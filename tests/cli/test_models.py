@@ -92,7 +92,7 @@ def test_evaluate_prints_scores_beside_the_baselines(monkeypatch, capsys):
         "scores": [{"metric": s.metric, "who": s.who, "value": s.value} for s in CARD.scores], "reliability": [],
     }  # fmt: skip
     answer = types.SimpleNamespace(as_dict=lambda: measured)
-    monkeypatch.setattr(skyloom.evaluation, "evaluate", lambda *words: asked.append(words) or answer)
+    monkeypatch.setattr(skyloom.evaluation, "evaluate", lambda *words, device: asked.append(words) or answer)
     assert main(["model", "evaluate", "transient-class", "--weights", "mine", "--data", "d"]) == 0
     assert asked == [("transient-class", "mine", Path("d"))]
     out = capsys.readouterr().out
@@ -100,21 +100,3 @@ def test_evaluate_prints_scores_beside_the_baselines(monkeypatch, capsys):
     assert "0.8125" in out
     assert "baseline: class prior" in out
     assert "bright objects only" in out
-
-
-def test_train_names_the_weights_after_their_folder(monkeypatch, capsys):
-    asked = {}
-    monkeypatch.setattr(
-        skyloom.training,
-        "train",
-        lambda name, data, output, **how: asked.update(name=name, data=data, output=output, **how) or CARD,
-    )
-    assert main(["model", "train", "transient-class", "--output", "weights/mine", "--seed", "7"]) == 0
-    assert asked == {
-        "name": "transient-class",
-        "data": None,
-        "output": Path("weights/mine"),
-        "seed": 7,
-        "variant": "mine",
-    }
-    assert "SN Ia" in capsys.readouterr().out

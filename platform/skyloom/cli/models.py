@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from skyloom.cli.output import DONE, FAILED, show_json, show_record, show_table, show_text, show_title
+from skyloom.cli.training import evaluate, show_scores, train
 from skyloom.errors import SpecError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ app = cyclopts.App(
     help="List, describe, check, train, evaluate and export models.",
     help_epilogue="",
 )
+app.command(train)
+app.command(evaluate)
 Json = Annotated[bool, Parameter(negative=())]
 
 
@@ -114,87 +116,6 @@ def check(model: str, /, *, weights: str | None = None, job: Path | None = None,
     rules = check_contract(model, weights, settings=settings)
     show_table([{"ok": ok, "rule": f"{model} {rule}"} for rule, ok in rules.items()], as_json=json)
     return DONE if all(rules.values()) else FAILED
-
-
-@app.command
-def train(
-    model: str,
-    /,
-    *,
-    output: Path,
-    data: Path | None = None,
-    seed: int = 0,
-    json: Json = False,
-) -> int:
-    """Train a model on a split by object, and write its weights and card.
-
-    For example:
-        skyloom model train transient-class --data /data/plasticc --output weights/mine
-        SKYLOOM_DATA=/data skyloom model train transient-anomaly --output weights/mine
-
-    Parameters
-    ----------
-    model
-        The model's name.
-    output
-        The folder that gets card.toml and model.safetensors; its name is that of the
-        weights.
-    data
-        The folder of the training set's published files; $SKYLOOM_DATA unless told.
-    seed
-        Of the training. The split by object does not depend on it.
-    json
-        Print the card as JSON, for programs.
-    """
-    import dataclasses
-
-    from skyloom.training import train as train_model
-
-    card = dataclasses.asdict(train_model(model, data, output, seed=seed, variant=output.name))
-    if json:
-        show_json(card)
-    else:
-        show_title(f"{model}: weights in {output}")
-        _show_scores(card)
-    return DONE
-
-
-@app.command
-def evaluate(
-    model: str,
-    /,
-    *,
-    weights: str | None = None,
-    data: Path | None = None,
-    json: Json = False,
-) -> int:
-    """Measure a model's scores again, from the stored weights, beside the baselines.
-
-    For example:
-        skyloom model evaluate transient-class --data /data/plasticc
-        skyloom model evaluate transient-anomaly --json
-
-    Parameters
-    ----------
-    model
-        The model's name.
-    weights
-        Which weights of it, by name or by the path of their folder; its default ones unless told.
-    data
-        The folder of the published files; $SKYLOOM_DATA unless told.
-    json
-        Print JSON, for programs.
-    """
-    from skyloom.evaluation import evaluate as measure
-
-    measured = measure(model, weights, data).as_dict()
-    if json:
-        show_json(measured)
-    else:
-        show_title(f"{model}, weights {measured['variant']}: {measured['held_out']:,} held-out objects")
-        _show_scores(measured)
-        show_text(f"\n{measured['note']}")
-    return DONE
 
 
 @app.command
@@ -320,7 +241,7 @@ def _show(described: dict[str, Any]) -> None:
         lines = {name: card[name] for name in _CARD_LINES if card[name]}
         show_record(lines | card["training"], thousands=False)
         _show_network(card)
-        _show_scores(card)
+        show_scores(card)
 
 
 def _show_network(card: Mapping[str, Any]) -> None:
@@ -339,20 +260,3 @@ def _show_network(card: Mapping[str, Any]) -> None:
     if card["architecture"]:
         rows = [{"network": place, "architecture": digest} for place, digest in card["architecture"].items()]
         show_table(rows, title="\narchitectures")
-
-
-def _show_scores(card: Mapping[str, Any]) -> None:
-    show_table(map(_rounded, card["scores"]), title="\nscores on held-out objects")
-    if card["reliability"]:
-        title = "\nreliability: probability given, and how often it came true"
-        show_table(map(_rounded, card["reliability"]), title=title)
-    if card.get("subgroups"):
-        show_table(map(_rounded, card["subgroups"]), title="\nscores by subgroup")
-
-
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row for people: four decimals, and nothing where a number is not known."""
-    return {
-        name: (None if math.isnan(value) else f"{value:.4f}") if isinstance(value, float) else value
-        for name, value in row.items()
-    }

@@ -158,7 +158,7 @@ def build(config: Config, weights: Weights | None) -> Estimator:
         ``BAD_WEIGHTS`` if the arrays do not fit the form.
     """
     if weights is None:
-        msg = f"{NAME} needs weights; make them: python -m skyloom.training.gamornet --output DIR"
+        msg = f"{NAME} needs weights; make them: `skyloom model train gamornet --output DIR`"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=NAME)
     from skyloom.models.gamornet.network import FORMS, build_network
     from skyloom.runtime.networks import Network, load_state
