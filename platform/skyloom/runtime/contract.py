@@ -117,7 +117,9 @@ class System(Protocol):
     """The attributes of a model system. Modules under `skyloom.models` have them.
 
     A system opens no file, never asks for a device and never sees a job: it gets its own
-    config, its weights as arrays, and rows as an Arrow batch.
+    config, its weights as arrays, and rows as an Arrow batch. It may also have ``tensors(config)``,
+    the images and spectra that it reads, and ``eligibility(config)``, conditions that a row must meet
+    before the system is asked about it (see `skyloom.models.eligibility`).
     """
 
     NAME: str
