@@ -1,4 +1,6 @@
 import json
+import pickle
+import shutil
 import types
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from skyloom.cli import main
 from skyloom.evaluation import contract
 from skyloom.models import registry
 from skyloom.models.card import Bin, Card, Score
+from skyloom.models.weights import SHIPPED
 
 JOBS = Path(__file__).parents[2] / "jobs"
 CARD = Card(
@@ -100,3 +103,49 @@ def test_evaluate_prints_scores_beside_the_baselines(monkeypatch, capsys):
     assert "0.8125" in out
     assert "baseline: class prior" in out
     assert "bright objects only" in out
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The shipped weights of gamornet, elsewhere."""
+    folder = tmp_path / "mine"
+    shutil.copytree(SHIPPED / "gamornet" / "small-simulated", folder)
+    return folder
+
+
+def refused(weights, capsys):
+    """Return what `model check` says of weights that it does not take."""
+    assert main(["model", "check", "gamornet", "--weights", str(weights)]) in {1, 2}
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err.replace("\n", " ")
+
+
+def test_check_refuses_a_pickle_offered_as_weights(copied, capsys):
+    (copied.parent / "net.pkl").write_bytes(pickle.dumps({"a": 1}))
+    assert "may carry code and is never opened" in refused(copied.parent / "net.pkl", capsys)
+    (copied / "model.safetensors").unlink()
+    (copied / "model.safetensors").write_bytes(pickle.dumps({"a": 1}))
+    assert "pickle" in refused(copied, capsys)
+
+
+def test_check_refuses_weights_whose_digest_is_not_the_cards(copied, capsys):
+    data = bytearray((copied / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (copied / "model.safetensors").write_bytes(data)
+    assert "is not the file of its card: expected sha256:" in refused(copied, capsys)
+
+
+def test_check_refuses_weights_of_another_architecture(copied, capsys):
+    text = (copied / "card.toml").read_text()
+    place = text.index("sha256:", text.index('"networks.1" = '))
+    (copied / "card.toml").write_text(text[:place] + "sha256:0" + text[place + 8 :])
+    said = refused(copied, capsys)
+    assert "another architecture" in said
+    assert "networks.1 differ" in said
+
+
+def test_check_takes_weights_of_ones_own(copied, capsys):
+    assert main(["model", "check", "gamornet", "--weights", str(copied), "--json"]) == 0
+    rules = json.loads(capsys.readouterr().out)
+    assert len(rules) == len(contract.RULES) + len(contract.CARD_RULES)

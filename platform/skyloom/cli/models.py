@@ -1,4 +1,4 @@
-"""`skyloom model`: list, describe, check, train, evaluate."""
+"""`skyloom model`: list, describe, check, train, evaluate, export."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["app"]
 
 app = cyclopts.App(
     name="model",
-    help="List, describe, check, train and evaluate models.",
+    help="List, describe, check, train, evaluate and export models.",
     help_epilogue="",
 )
 app.command(train)
@@ -116,6 +116,61 @@ def check(model: str, /, *, weights: str | None = None, job: Path | None = None,
     rules = check_contract(model, weights, settings=settings)
     show_table([{"ok": ok, "rule": f"{model} {rule}"} for rule, ok in rules.items()], as_json=json)
     return DONE if all(rules.values()) else FAILED
+
+
+@app.command
+def export(
+    model: str,
+    /,
+    *,
+    output: Path,
+    kind: Annotated[str, Parameter(name="--format")] = "pt2",
+    weights: str | None = None,
+    job: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Write a model's networks for other programs, and prove that its columns are the same with them.
+
+    Nothing is written if a column is further away than the card's tolerance. A run never
+    opens such a file.
+
+    For example:
+        skyloom model export gamornet --output gamornet.pt2
+        skyloom model export gamornet --format onnx --output gamornet.onnx
+
+    Parameters
+    ----------
+    model
+        The model's name.
+    output
+        The file to write; of several networks, each gets its place put into the name.
+    kind
+        pt2 (torch.export) or onnx.
+    weights
+        Which weights of it, by name or by the path of their folder; its default ones unless told.
+    job
+        A job file whose settings to take.
+    json
+        Print JSON, for programs.
+    """
+    from skyloom.evaluation.export import export as export_model
+    from skyloom.jobs import load_job
+    from skyloom.jobs.models import load_model
+
+    settings = load_job(job).model_settings if job is not None else {}
+    load_model(model, weights, settings)  # says what is wrong with a name, a setting or a file of the weights
+    done = export_model(model, weights, kind=kind, output=output, settings=settings)
+    parity = [{"column": p.column, "difference": p.measured, "tolerance": p.tolerance} for p in done.parity]
+    if json:
+        show_json({"files": [str(path) for path in done.files], "rows": done.rows, "parity": parity})
+        return DONE
+    shown = [
+        {**row, "difference": f"{row['difference']:.3g}", "tolerance": f"{row['tolerance']:g}"} for row in parity
+    ]
+    show_table(shown, title=f"largest differences from the model's own columns, over {done.rows} rows")
+    for path in done.files:
+        show_text(str(path))
+    return DONE
 
 
 def _config(system: System, job: Path | None) -> Any:

@@ -22,6 +22,7 @@ from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, 
 from skyloom.evaluation.subgroups import binned, subgroup_scores
 from skyloom.features.morphology import light_moments
 from skyloom.models import gamornet
+from skyloom.models.architecture import build_checked
 from skyloom.models.card import Card, Score, Subgroup
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.runtime.contract import System, Weights
@@ -155,10 +156,10 @@ def measure(
     SpecError
         If a table or folder is given, or the weights were trained on a catalog and none is named.
     DataError
-        As `labelled_parts`.
+        As `labelled_parts`; ``BAD_WEIGHTS`` if the networks are not those of the card.
     """
     form = str(card.training["recipe.form"])
-    estimator = system.build(system.Config(form=form), weights)
+    estimator = build_checked(system, system.Config(form=form), (card, weights))
     if is_labelled(data):
         with tempfile.TemporaryDirectory() as folder:
             rows = data.read(system, system.Config(form=form), Path(folder))

@@ -124,7 +124,7 @@ class Card:
     """Digest of each network, by its place in the estimator: see `skyloom.models.architecture`."""
     tolerance: Mapping[str, float] = field(default_factory=dict)
     """By output: the largest absolute difference that reduced precision, another device or an export may
-    make to a value; for texts, the largest share of rows whose value may be another one."""
+    make to a value; of what is no floating number, the largest share of rows whose value may be another one."""
     domain: Domain | None = None
     priors: Mapping[str, float] = field(default_factory=dict)
     """Share of each class among the *eligible* training rows: those that the system scores."""

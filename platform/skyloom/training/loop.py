@@ -122,7 +122,7 @@ def fit(
 
 def _settings(device: DeviceSettings | None) -> DeviceSettings:
     settings = replace((device or devices.current()).resolved(), threads=1)
-    if settings.reduced:
+    if settings.precision != "float32" or settings.channels_last:
         msg = "training computes in float32, in the usual memory order; leave precision and channels_last out"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     return settings
