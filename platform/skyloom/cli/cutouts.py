@@ -8,15 +8,13 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from skyloom.cli.output import DONE, FAILED, show_json, show_record, show_table, show_title
+from skyloom.cli.stores import Json, Words, show_check, show_made, show_store
 
 __all__ = ["app"]
 
 app = cyclopts.App(
     name="cutouts", help="Images aligned with a catalog: make, import, check, describe.", help_epilogue=""
 )
-Json = Annotated[bool, Parameter(negative=())]
-Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())]
 
 
 @app.command
@@ -73,8 +71,7 @@ def make(
         open_catalog(catalog), images, output, size=size, size_arcsec=size_arcsec, pixel_arcsec=pixel_arcsec,
         bands=bands, band_key=band_key, unit=unit, dtype=dtype,
     )  # fmt: skip
-    _show(made, as_json=json)
-    return DONE
+    return show_made(made, as_json=json)
 
 
 @app.command(name="import")
@@ -135,8 +132,7 @@ def import_(
         open_catalog(catalog), source, output, columns=columns, id_column=id_column, ids=ids, shape=shape or (),
         bands=bands, pixel_arcsec=pixel_arcsec, unit=unit, dtype=dtype,
     )  # fmt: skip
-    _show(made, as_json=json)
-    return DONE
+    return show_made(made, as_json=json)
 
 
 @app.command
@@ -155,19 +151,7 @@ def check(store: str, /, *, catalog: str, json: Json = False) -> int:
     json
         Print JSON, for programs.
     """
-    from skyloom.catalog import open_catalog
-    from skyloom.jobs.make_tensors import check_tensors
-    from skyloom.tensors import open_tensors
-
-    found, rows = check_tensors(open_tensors(store), open_catalog(catalog))
-    findings = [{"kind": f.kind, "key": f.key, "message": f.message} for f in found]
-    if json:
-        show_json({"ok": not findings, "rows": rows, "findings": findings})
-    elif findings:
-        show_table(findings, title=f"{len(findings)} findings in {rows:,} rows")
-    else:
-        show_title(f"nothing wrong in {rows:,} rows")
-    return FAILED if findings else DONE
+    return show_check(store, catalog, as_json=json)
 
 
 @app.command
@@ -184,23 +168,4 @@ def describe(store: str, /, *, json: Json = False) -> int:
     json
         Print JSON, for programs.
     """
-    from dataclasses import asdict
-
-    from skyloom.tensors import open_tensors
-
-    said = asdict(open_tensors(store).layout)
-    if json:
-        show_json(said)
-    else:
-        show_record(said)
-    return DONE
-
-
-def _show(made: object, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    said = asdict(made)  # type: ignore[call-overload]
-    if as_json:
-        show_json(said)
-    else:
-        show_record(said)
+    return show_store(store, as_json=json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
+from skyloom.errors import DataError, ErrorKind, SpecError
+from skyloom.places import files_at
 
 __all__ = ["Image", "ImageSet", "find_images"]
 
@@ -66,26 +66,12 @@ def find_images(places: Sequence[str], *, band_key: str | None = None) -> list[I
     found: list[Image] = []
     for place in places:
         band, _, pattern = place.rpartition("=")
-        for path in _files(pattern):
+        for path in files_at(pattern, ENDINGS, what="FITS file"):
             found += _images(path, band, (band_key,) if band_key else BAND_KEYS)
     if not found:
         msg = f"no image with a celestial WCS in {', '.join(places)}; name FITS images that have one"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     return found
-
-
-def _files(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    if path.is_dir():
-        files = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(ENDINGS)]
-    elif glob.has_magic(pattern):
-        files = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - may be absolute
-    else:
-        files = [path] if path.is_file() else []
-    if not files:
-        msg = f"no FITS file at {pattern}; name a file, a directory or a pattern"
-        raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, path=pattern)
-    return files
 
 
 def _images(path: Path, band: str, keys: Sequence[str]) -> list[Image]:

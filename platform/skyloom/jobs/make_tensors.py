@@ -1,10 +1,9 @@
-"""Make a tensor store for a catalog: partition by partition, a shard's rows in memory at a time."""
+"""Make a store of cutouts for a catalog."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skyloom.catalog import Catalog, read_partition
+from skyloom.catalog import Catalog
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
 from skyloom.imaging import ImageSet, cut_rows, find_images
-from skyloom.jobs.plan import row_keys_of
-from skyloom.tensors import Finding, Layout, PartitionWriter, TensorStore, check_store, create_store, key_arrays
-from skyloom.tensors.read import open_tensors
+from skyloom.jobs.matching import MatchIds
+from skyloom.jobs.stores import Made, Tensors, check_tensors, make_store, store_layout
 
 __all__ = ["Made", "check_tensors", "import_cutouts", "make_cutouts"]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What was made of a store."""
-
-    store: str
-    partitions: int
-    made: int
-    """Partitions made now; the others were there."""
-    rows: int
-    without: int
-    """Rows made now that have no tensor."""
-    shape: tuple[int, ...]
-    bytes: int
 
 
 def make_cutouts(
@@ -98,8 +81,9 @@ def make_cutouts(
         "images": [[str(i.path), i.hdu, i.path.stat().st_size, i.path.stat().st_mtime_ns] for i in used],
         "grid": "images' own" if pixel_arcsec is None else "TAN, north up, bilinear",
     }
-    layout = _layout(
+    layout = store_layout(
         catalog,
+        kind="cutouts",
         shape=(len(bands), side, side),
         bands=bands,
         pixel_arcsec=scale,
@@ -109,11 +93,11 @@ def make_cutouts(
     )
     opened = ImageSet(used)
 
-    def cut(rows: pa.Table) -> NDArray[Any]:
+    def cut(rows: pa.Table, _: int) -> Tensors:
         ra, dec = (rows[name].to_numpy().astype(np.float64) for name in (catalog.ra_column, catalog.dec_column))
-        return cut_rows(opened, ra, dec, bands=bands, size=side, pixel_arcsec=pixel_arcsec).values
+        return cut_rows(opened, ra, dec, bands=bands, size=side, pixel_arcsec=pixel_arcsec).values, {}
 
-    return _make(catalog, layout, output, [catalog.ra_column, catalog.dec_column], cut)
+    return make_store(catalog, layout, output, [catalog.ra_column, catalog.dec_column], cut)
 
 
 def import_cutouts(
@@ -175,15 +159,15 @@ def import_cutouts(
         known = np.arange(len(stamps)) if ids is None else np.load(ids)
     if len(known) != len(stamps):
         raise _wrong(f"{path} has {len(stamps)} stamps and there are {len(known)} ids")
-    order = np.argsort(known, kind="stable")
-    ordered = known[order]
-    if len(known) and (ordered[1:] == ordered[:-1]).any():
-        twice = ordered[1:][ordered[1:] == ordered[:-1]][0]
+    match = MatchIds(known)
+    if len(match.repeated):
+        twice = match.repeated[0]
         msg = f"{path}: id {twice} occurs twice; each row of the catalog has one stamp"
         raise DataError(msg, kind=ErrorKind.DUPLICATE_ID, file=str(path))
     stats = [each.stat() for each in paths]
-    layout = _layout(
+    layout = store_layout(
         catalog,
+        kind="cutouts",
         shape=stamps.shape[1:],
         bands=tuple(bands),
         pixel_arcsec=pixel_arcsec,
@@ -195,16 +179,14 @@ def import_cutouts(
         },
     )
 
-    def take(rows: pa.Table) -> NDArray[Any]:
+    def take(rows: pa.Table, _: int) -> Tensors:
         wanted = rows[catalog.id_column].to_numpy(zero_copy_only=False)
         out = np.full((len(wanted), *stamps.shape[1:]), np.nan, np.float32)
-        if len(ordered):
-            at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-            there = ordered[at] == wanted
-            out[there] = stamps[order[at[there]]]
-        return out
+        at = match(wanted)
+        out[at >= 0] = stamps[at[at >= 0]]
+        return out, {}
 
-    return _make(catalog, layout, output, [catalog.id_column], take)
+    return make_store(catalog, layout, output, [catalog.id_column], take)
 
 
 def _parquet_ids(path: Path, name: str) -> NDArray[Any]:
@@ -270,60 +252,6 @@ def _array(path: Path) -> NDArray[Any]:
     if found.ndim not in {3, 4}:
         raise _wrong(f"{path} has shape {found.shape}; stamps are (N, H, W) or (N, C, H, W)")
     return np.asarray(found[:, None] if found.ndim == 3 else found)
-
-
-def _layout(catalog: Catalog, **said: Any) -> Layout:
-    return Layout(
-        kind="cutouts", catalog=catalog.name, snapshot=catalog.snapshot(), keys=row_keys_of(catalog), **said
-    )
-
-
-def _make(
-    catalog: Catalog,
-    layout: Layout,
-    output: str | Path,
-    columns: Sequence[str],
-    tensors: Callable[[pa.Table], NDArray[Any]],
-) -> Made:
-    """Make the partitions that are not there yet."""
-    store = create_store(output, layout)
-    opened = open_tensors(output)
-    partitions = catalog.partitions()
-    done = set(opened.statements(partition.key for partition in partitions))
-    step = max(1, layout.shard_rows)
-    without = 0
-    for partition in partitions:
-        if partition.key in done:
-            continue
-        rows = read_partition(catalog.root, partition, list(dict.fromkeys([*layout.keys, *columns])))
-        with PartitionWriter(store, layout, partition.key, key_arrays(rows, layout.keys)) as writer:
-            for start in range(0, rows.num_rows, step):
-                values = tensors(rows.slice(start, step))
-                without += int((~np.isfinite(values).any(axis=tuple(range(1, values.ndim)))).sum())
-                writer.append(values)
-            writer.commit()
-    held = opened.statements(partition.key for partition in partitions)
-    return Made(
-        store.root, len(partitions), len(partitions) - len(done), sum(s.rows for s in held.values()),
-        without, layout.shape, sum(s.size_bytes for s in held.values()),
-    )  # fmt: skip
-
-
-def check_tensors(store: TensorStore, catalog: Catalog) -> tuple[list[Finding], int]:
-    """Look at every byte of a store, and whether its rows are the catalog's; findings, and rows looked at."""
-
-    def partitions() -> Any:
-        for partition in catalog.partitions():
-            rows = read_partition(catalog.root, partition, list(store.layout.keys))
-            yield partition.key, key_arrays(rows, store.layout.keys)
-
-    findings, rows = check_store(store, partitions())
-    if store.layout.snapshot != catalog.snapshot():
-        text = (
-            f"the store was made for {store.layout.snapshot} of {store.layout.catalog}, not {catalog.snapshot()}"
-        )
-        findings.insert(0, Finding(str(ErrorKind.SNAPSHOT_CHANGED), "", text))
-    return findings, rows
 
 
 def _wrong(text: str, **context: Mapping[str, Any]) -> SpecError:

@@ -72,8 +72,8 @@ def bind_tensors(
     Raises
     ------
     SpecError
-        If a store is not named, or is named and not read, or its shape, unit, bands or pixel
-        scale are not the model's; all of a store's mismatches at once.
+        If a store is not named, or is named and not read, or its shape, unit, bands, pixel
+        scale or wavelengths are not the model's; all of a store's mismatches at once.
     NotFoundError
         If there is no store, or it is not finished.
     ConflictError
@@ -90,9 +90,10 @@ def bind_tensors(
     missing = [read for read in reads if read.name not in stores]
     if missing:
         asked = "\n".join(f"  {r.name}: {r.description or 'tensors'} of shape {r.shape}" for r in missing)
+        verb = "cutouts" if missing[0].grid is None else "spectra"
         msg = (
             f"the model reads tensors that no store is named for:\n{asked}\nName one in [input.tensors], as in "
-            f'{missing[0].name} = "stores/{catalog.name}"; `skyloom cutouts make` makes it'
+            f'{missing[0].name} = "stores/{catalog.name}"; `skyloom {verb} make` makes it'
         )
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, tensor=missing[0].name)
     return tuple(_bound(read, catalog, keys, stores[read.name], units.get(read.name)) for read in reads)
@@ -150,10 +151,13 @@ def _check_fits(read: TensorInput, store: TensorStore, unit: str) -> None:
         stated = f"are {', '.join(layout.bands)}" if layout.bands else "are not stated"
         troubles.append(f"its bands {stated}; the model reads {', '.join(read.bands)}, in this order")
     if read.pixel_arcsec is not None:
-        there = layout.pixel_arcsec
-        if there is None or abs(there / read.pixel_arcsec - 1.0) > PIXEL_TOLERANCE:
-            stated = "is not stated" if there is None else f'is {there:g}"'
+        scale = layout.pixel_arcsec
+        if scale is None or abs(scale / read.pixel_arcsec - 1.0) > PIXEL_TOLERANCE:
+            stated = "is not stated" if scale is None else f'is {scale:g}"'
             troubles.append(f'its pixel scale {stated}; the model reads {read.pixel_arcsec:g}" per pixel')
+    if read.grid is not None and not (layout.grid is not None and layout.grid.agrees(read.grid)):
+        stated = "are not stated" if layout.grid is None else f"are {layout.grid}"
+        troubles.append(f"its wavelengths {stated}; the model reads {read.grid}")
     if read.unit != ANY_UNIT and not same_unit(unit, read.unit):
         stated = f"are in {unit!r}" if unit else "do not state their unit"
         wanted = repr(read.unit) if read.unit else "dimensionless numbers"

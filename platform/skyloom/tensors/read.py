@@ -186,10 +186,9 @@ class Spectra(TensorStore):
 
     @property
     def wavelength(self) -> NDArray[np.float64]:
-        """The grid, shape (L,), in the unit that ``layout.wavelength["unit"]`` says."""
-        grid = self.layout.wavelength or {"start": 0.0, "step": 1.0, "log10": False}
-        along = grid["start"] + grid["step"] * np.arange(self.layout.shape[-1])
-        return np.asarray(10.0**along if grid["log10"] else along)
+        """The grid in Angstrom, shape (L,); pixel numbers where the store does not state it."""
+        grid = self.layout.grid
+        return np.arange(self.layout.shape[-1], dtype=np.float64) if grid is None else grid.wavelengths()
 
 
 class PartitionTensors:
@@ -215,7 +214,11 @@ class PartitionTensors:
             raise DataError(msg, kind=ErrorKind.ROW_COUNT, key=self.key)
         faults = np.zeros(stop - start, np.uint8)
         values = self._values(start, stop, faults)
-        coverage = self._coverage[start:stop].copy() if self._coverage is not None else coverage_of(values)
+        coverage = (
+            self._coverage[start:stop].copy()
+            if self._coverage is not None
+            else coverage_of(values, self.store.layout)
+        )
         coverage[faults > 0] = 0.0
         return TensorSlice(values, coverage, faults)
 
@@ -289,10 +292,18 @@ class PartitionTensors:
         return np.where((entries == _NOWHERE).all(axis=1), np.uint8(MISSING), np.uint8(WHOLE))
 
 
-def coverage_of(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the fraction of values that are finite: (M, C, ...) in, (M, C) out."""
+def coverage_of(values: NDArray[Any], layout: Layout) -> NDArray[np.float32]:
+    """Return the fraction of values that can be used: (M, C, ...) in, (M, C) out.
+
+    Those that are finite; of a spectrum with inverse variances, pixels with a flux and a weight
+    above 0, the same for all of its channels.
+    """
+    usable = np.isfinite(values)
+    if layout.kind == "spectra" and "ivar" in layout.bands:
+        weighted = usable.all(axis=1) & (values[:, layout.bands.index("ivar")] > 0)
+        usable = np.broadcast_to(weighted[:, None], values.shape)
     inside = tuple(range(2, values.ndim))
-    return np.asarray(np.isfinite(values).mean(axis=inside, dtype=np.float64), dtype=np.float32)
+    return np.asarray(usable.mean(axis=inside, dtype=np.float64), dtype=np.float32)
 
 
 def open_tensors(location: str | Path) -> TensorStore:

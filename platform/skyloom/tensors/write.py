@@ -140,7 +140,7 @@ class PartitionWriter:
             count = min(len(values) - done, len(self._buffer) - into)
             piece = self._fitting(values[done : done + count])
             self._buffer[into : into + count] = piece
-            self._coverage[self._at : self._at + count] = coverage_of(piece)
+            self._coverage[self._at : self._at + count] = coverage_of(piece, self.layout)
             if self._mask is not None:
                 self._mask[into : into + count] = 0 if mask is None else mask[done : done + count]
             if psf_fwhm_arcsec is not None:
@@ -208,8 +208,8 @@ class PartitionWriter:
         if not np.array_equal(np.isfinite(cast), finite):
             largest = float(np.abs(values[finite]).max())
             msg = (
-                f"partition {self.key}: a value of {largest:g} does not fit into {self.layout.dtype}; "
-                "say --dtype float32"
+                f"partition {self.key}: a value of {largest:g} does not fit into {self.layout.dtype}; say --dtype "
+                "float32, or choose a unit in which values are nearer to 1"
             )
             raise DataError(msg, kind=ErrorKind.COLUMN_TYPE, key=self.key)
         return cast
