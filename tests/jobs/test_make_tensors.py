@@ -229,10 +229,17 @@ def test_requests_that_leave_it_open_what_to_make_are_refused(tmp_path, sky):
         with pytest.raises(SpecError, match=said):
             make_cutouts(catalog, [place], tmp_path / "s", **options)
     write_image(tmp_path / "other.fits", data, tan(200, scale=0.5), unit="Jy")
-    with pytest.raises(SpecError, match="several units"):
+    with pytest.raises(
+        SpecError, match=r"several units[\s\S]*nJy: band r, .*r.fits\[1\]\n  Jy: band r, .*other.fits"
+    ):
         make_cutouts(catalog, [place, str(tmp_path / "other.fits")], tmp_path / "s", size=8)
-    with pytest.raises(SpecError, match="resample with --pixel-arcsec"):
+    with pytest.raises(SpecError, match="several units"):
         make_cutouts(catalog, [place, str(tmp_path / "other.fits")], tmp_path / "s", size=8, unit="nJy")
+    with pytest.raises(SpecError, match="is in 'nJy' by its header, and --unit says 'Jy'"):
+        make_cutouts(catalog, [place], tmp_path / "s", size=8, unit="Jy")
+    write_image(tmp_path / "coarse.fits", data, tan(200, scale=0.5))
+    with pytest.raises(SpecError, match="resample with --pixel-arcsec"):
+        make_cutouts(catalog, [place, str(tmp_path / "coarse.fits")], tmp_path / "s", size=8)
     with pytest.raises(NotFoundError, match="no FITS file"):
         find_images([str(tmp_path / "nowhere")])
 
