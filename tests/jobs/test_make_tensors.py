@@ -14,57 +14,14 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
-from skyloom.catalog import open_catalog, read_partition
-from skyloom.catalog.ingest import import_catalog
-from skyloom.catalog.spec import ImportSpec
+from sky_images import CENTRE, all_rows, catalog_at, tan, write_image
+from skyloom.catalog import open_catalog
 from skyloom.cli import main
 from skyloom.errors import DataError, NotFoundError, SpecError, StoreFullError
 from skyloom.imaging import ImageSet, cut_rows, find_images
 from skyloom.jobs.make_tensors import check_tensors, import_cutouts, make_cutouts
 from skyloom.runtime.tensors import tensor_column
 from skyloom.tensors import open_tensors
-
-CENTRE = (150.0, 2.0)
-
-
-def tan(size, *, scale=0.25, angle=0.0, centre=CENTRE):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = list(centre), [(size + 1) / 2] * 2
-    c, s = np.cos(angle), np.sin(angle)
-    wcs.wcs.cd = np.array([[-c, s], [s, c]]) * scale / 3600
-    return wcs
-
-
-def write_image(path, data, wcs, *, band="r", unit="nJy", compressed=False):
-    header = wcs.to_header()
-    header["FILTER"], header["BUNIT"] = band, unit
-    made = fits.CompImageHDU(data, header) if compressed else fits.ImageHDU(data, header)
-    if compressed:
-        made = fits.CompImageHDU(data, header, compression_type="GZIP_1", quantize_level=0)
-    fits.HDUList([fits.PrimaryHDU(), made]).writeto(path)
-    return path
-
-
-def catalog_at(root: Path, ra, dec, ids=None):
-    table = root.with_suffix(".parquet")
-    ids = np.arange(len(ra)) if ids is None else ids
-    pq.write_table(pa.table({"object_id": ids, "ra": np.asarray(ra), "dec": np.asarray(dec)}), table)
-    said = {"files": [str(table)], "id": "object_id", "ra": "ra", "dec": "dec"}
-    return import_catalog(ImportSpec.model_validate({"name": root.name, "output": str(root), "objects": said}))
-
-
-def all_rows(catalog, store):
-    """Ids, values and coverage over all partitions, by id."""
-    opened = open_tensors(store)
-    ids, values, coverage = [], [], []
-    for partition in catalog.partitions():
-        ids.append(read_partition(catalog.root, partition, ["object_id"])["object_id"].to_numpy())
-        found = opened.read(partition.key, 0, partition.rows)
-        values.append(found.values)
-        coverage.append(found.coverage)
-    order = np.argsort(np.concatenate(ids))
-    return np.concatenate(values)[order], np.concatenate(coverage)[order]
 
 
 @pytest.fixture

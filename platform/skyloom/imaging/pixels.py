@@ -96,7 +96,7 @@ class ImageSet:
 
         file = self._files.pop(number, None)
         if file is None:
-            file = fits.open(self.images[number].path, memmap=True)
+            file = fits.open(self.images[number].path, memmap=False)
             self.opened += 1
         self._files[number] = file
         while len(self._files) > OPEN_FILES:

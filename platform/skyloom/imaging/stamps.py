@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,14 +92,12 @@ class FitsCube:
     """
 
     def __init__(self, path: Path) -> None:
-        from astropy.io import fits
-
         self._path = path
         self.unreadable, self.first_unreadable = 0, ""
         try:
-            self._file = fits.open(_unpacked(path), memmap=True)
+            self._file = _opened(path)
             self._hdu: Any = next((hdu for hdu in self._file if hdu.is_image and len(hdu.shape) >= 3), None)
-        except OSError as error:
+        except (OSError, EOFError, zlib.error) as error:
             msg = f"{path} cannot be read as FITS: {error}"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(path)) from error
         if self._hdu is None:
@@ -125,14 +124,18 @@ class FitsCube:
             raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(self._path)) from error
 
 
-def _unpacked(path: Path) -> Any:
+def _opened(path: Path) -> Any:
+    """Open a FITS file so that parts of it can be read."""
+    from astropy.io import fits
+
+    # Mapped, scaled integers cannot be read; not mapped, a section reads no more than itself.
     if not path.name.lower().endswith(".gz"):
-        return path
-    out = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the cube
-    with gzip.open(path) as packed:
-        shutil.copyfileobj(packed, out, 1 << 22)
-    out.seek(0)
-    return out
+        return fits.open(path, memmap=False)
+    # The name goes when the block ends, the file with the last of those that read it.
+    with gzip.open(path) as packed, tempfile.NamedTemporaryFile(suffix=".fits") as plain:
+        shutil.copyfileobj(packed, plain, 1 << 20)
+        plain.flush()
+        return fits.open(plain.name, memmap=False, lazy_load_hdus=False)
 
 
 def four(shape: Sequence[int], where: object) -> tuple[int, int, int, int]:
