@@ -22,6 +22,7 @@ from skyloom.jobs.plan import plan_job, row_keys_of
 from skyloom.jobs.scoring import Scoring
 from skyloom.models import registry
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING, KILLED_WORKER, MODEL_ERROR
+from skyloom.runtime.tensors import tensor_values
 from skyloom.tensors import Layout, PartitionWriter, create_store, key_arrays, open_tensors
 from tensor_stores import damaged, shard_of
 
@@ -65,7 +66,8 @@ def make_store(root: Path, location: Path, *, skip=0, special=(), **changes) -> 
         keys = key_arrays(read_partition(catalog.root, partition, list(layout.keys)), layout.keys)
         with PartitionWriter(store, layout, partition.key, keys) as writer:
             made = images(keys, special=special)
-            writer.append(np.resize(made, (len(made), *layout.shape)))
+            widths = keys["object_id"][:, None] % 5 * np.float32([0.5, 1.0]) if layout.extras else None
+            writer.append(np.resize(made, (len(made), *layout.shape)), psf_fwhm_arcsec=widths)
             writer.commit()
     return root
 
@@ -271,6 +273,47 @@ def test_other_images_are_other_work_and_a_store_changed_since_the_plan_is_notic
     shutil.rmtree(one / task.key)
     shutil.copytree(other / task.key, one / task.key)
     with pytest.raises(ConflictError, match="changed in partition"):
+        computed(planned, task)
+
+
+def rows_given(planned, task):
+    """The rows that the model is given of a partition, whole."""
+    rows = Scoring(planned.plan.settings).split(task)
+    return rows._tensors.beside(rows._rows, rows._tensors.read((0, task.rows)))[0]
+
+
+@pytest.mark.parametrize("extras", [("psf_fwhm_arcsec",), ()])
+def test_a_model_is_given_the_width_of_each_band_and_nan_where_it_is_not_known(
+    tmp_path, shared_tiny_catalog, toy_job, extras
+):
+    planned = plan_job(
+        toy_job(shared_tiny_catalog, make_store(tmp_path / "s", shared_tiny_catalog, extras=extras))
+    )
+    task = max(planned.tasks, key=lambda t: t.rows)
+    given = rows_given(planned, task)
+    widths, valid = tensor_values(given, "cutout_psf_fwhm", (2,))
+    assert given.schema.field("cutout_psf_fwhm").metadata == {b"unit": b"arcsec"}
+    assert valid.all()
+    partition = next(p for p in open_catalog(shared_tiny_catalog).partitions() if p.key == task.key)
+    ids = read_partition(str(shared_tiny_catalog), partition, ["object_id"])["object_id"].to_numpy()
+    wanted = ids[:, None] % 5 * np.float32([0.5, 1.0]) if extras else np.full((task.rows, 2), np.nan)
+    np.testing.assert_array_equal(widths, wanted.astype(np.float32))
+    assert computed(planned, task).table.num_rows == task.rows
+
+
+@pytest.mark.parametrize("harm", ["gone", "flipped", "folder gone"])
+def test_widths_that_are_lost_are_said_and_not_taken_for_zeros(tmp_path, shared_tiny_catalog, toy_job, harm):
+    store = make_store(tmp_path / "s", shared_tiny_catalog, extras=("psf_fwhm_arcsec",))
+    planned = plan_job(toy_job(shared_tiny_catalog, store))
+    task = planned.tasks[0]
+    path = store / task.key / "psf_fwhm_arcsec" / "c" / "0" / "0"
+    if harm == "flipped":
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    elif harm == "gone":
+        path.unlink()
+    else:
+        shutil.rmtree(store / task.key / "psf_fwhm_arcsec")
+    with pytest.raises(DataError, match=r"psf_fwhm_arcsec.* make"):
         computed(planned, task)
 
 

@@ -29,6 +29,8 @@ def make(
     pixel_arcsec: float | None = None,
     bands: Words = (),
     band_key: str | None = None,
+    psf_key: str | None = None,
+    hdu: str | None = None,
     unit: str | None = None,
     dtype: str = "float32",
     json: Json = False,
@@ -57,6 +59,11 @@ def make(
         Channels, in this order; all bands of the headers unless told.
     band_key
         Header key that holds the band.
+    psf_key
+        Header key of the PSF's full width at half maximum, with its unit where the card's comment is
+        silent: FWHM=pixel or SEEING=arcsec. The usual keys are looked for unless told.
+    hdu
+        Name or number of the HDU to take; every image but errors, weights and masks unless told.
     unit
         Unit of the pixels, where headers do not state it.
     dtype
@@ -69,7 +76,7 @@ def make(
 
     made = make_cutouts(
         open_catalog(catalog), images, output, size=size, size_arcsec=size_arcsec, pixel_arcsec=pixel_arcsec,
-        bands=bands, band_key=band_key, unit=unit, dtype=dtype,
+        bands=bands, band_key=band_key, psf_key=psf_key, hdu=hdu, unit=unit, dtype=dtype,
     )  # fmt: skip
     return show_made(made, as_json=json)
 
@@ -85,6 +92,7 @@ def import_(
     id_column: str | None = None,
     ids: Path | None = None,
     shape: tuple[int, int] | None = None,
+    encoding: str = "fits",
     bands: Words = (),
     pixel_arcsec: float | None = None,
     unit: str = "",
@@ -97,23 +105,28 @@ def import_(
         skyloom cutouts import hats/ztf --from alerts.parquet --columns stamp_science stamp_template --shape 63 63
             --output stores/ztf
         skyloom cutouts import hats/radio --from stamps.npy --ids ids.npy --output stores/radio
+        skyloom cutouts import hats/ztf --from packets.parquet --columns cutoutScience.stampData
+            --id-column candid --shape 63 63 --output stores/packets
 
     Parameters
     ----------
     catalog
         A descriptor's name or file, or the path or URL of a HATS catalog.
     source
-        A .npy array, a FITS cube, or Parquet (a pattern names several files) with list or tensor columns.
+        A .npy array, a FITS cube, or Parquet (a pattern names several files) with columns of lists, tensors
+        or bytes.
     output
         The store to make.
     columns
-        List columns of the Parquet file, one per channel.
+        Columns of the Parquet file, one per channel; a field of a struct as STRUCT.FIELD.
     id_column
         Its column of ids; named as the catalog's unless told.
     ids
         A .npy with one id per stamp; stamp i has id i unless told.
     shape
-        Height and width of a list column.
+        Height and width, of lists and bytes.
+    encoding
+        What bytes are: fits (a FITS file each, packed by gzip or not), or a numpy type such as '<f4'.
     bands
         Names of the channels.
     pixel_arcsec
@@ -130,7 +143,7 @@ def import_(
 
     made = import_cutouts(
         open_catalog(catalog), source, output, columns=columns, id_column=id_column, ids=ids, shape=shape or (),
-        bands=bands, pixel_arcsec=pixel_arcsec, unit=unit, dtype=dtype,
+        encoding=encoding, bands=bands, pixel_arcsec=pixel_arcsec, unit=unit, dtype=dtype,
     )  # fmt: skip
     return show_made(made, as_json=json)
 

@@ -80,7 +80,7 @@ class UsableSpectra(Iterator[Spectrum]):
     def skip(self, error: SkyloomError) -> None:
         """Leave one out, or raise what is wrong with it."""
         # A wrong request is wrong for all of them.
-        if self._request.on_bad == "fail" or isinstance(error, SpecError):
+        if self._request.on_bad == "fail" or not isinstance(error, DataError):
             raise error
         self.skipped += 1
         if len(self.why) < EXAMPLES:

@@ -17,7 +17,7 @@ from skyloom.jobs.sources import same_unit
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING
 from skyloom.runtime.tensors import TensorInput, tensor_column
 from skyloom.storage import canonical_json, sha256_bytes
-from skyloom.tensors import CORRUPT, Statement, TensorSlice, TensorStore, key_arrays, open_tensors
+from skyloom.tensors import CORRUPT, Cutouts, Statement, TensorSlice, TensorStore, key_arrays, open_tensors
 
 __all__ = ["AHEAD", "TensorRows", "TensorSource", "bind_tensors", "catalog_part", "open_stores", "task_digest"]
 
@@ -222,7 +222,7 @@ class TensorRows:
             msg = f"a tensor store changed in partition {key} since the job was planned; run the job again"
             raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, key=key)
         self._partitions = {name: store.open_partition(key, statements[name]) for name, store in stores.items()}
-        self._units = units
+        self._stores, self._units = stores, units
         self._step = min((store.slice_rows() for store in stores.values()), default=0)
 
     def __bool__(self) -> bool:
@@ -243,16 +243,24 @@ class TensorRows:
         return _Read(*cut, [partition.read(*cut) for partition in self._partitions.values()])
 
     def beside(self, rows: pa.RecordBatch, read: _Read) -> tuple[pa.RecordBatch, NDArray[np.uint32]]:
-        """Return rows with their tensors and coverage, and the platform's flags of each row."""
+        """Return rows with what lies in the stores, and the platform's flags of each row.
+
+        Beside each tensor ``name`` lies ``name_coverage``, the fraction of its pixels with data, and beside a
+        cutout ``name_psf_fwhm``, a tensor of one width in arcsec per band, NaN where it is not known.
+        """
         arrays, fields = list(rows.columns), list(rows.schema)
         # Not `rows.num_rows`: rows of a model that reads nothing else have no column to count.
         flag = np.zeros(read.stop - read.start, np.uint32)
-        for name, found in zip(self._partitions, read.slices, strict=True):
+        for (name, store), found in zip(self._stores.items(), read.slices, strict=True):
             column, coverage, bits = _columns(found)
             unit = self._units.get(name, "")
             arrays += [column, coverage]
             fields.append(pa.field(name, column.type, metadata={"unit": unit} if unit else None))
             fields.append(pa.field(f"{name}_coverage", coverage.type))
+            if isinstance(store, Cutouts):
+                widths = tensor_column(found.psf_fwhm_arcsec)
+                arrays.append(widths)
+                fields.append(pa.field(f"{name}_psf_fwhm", widths.type, metadata={"unit": "arcsec"}))
             flag |= bits
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), flag
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.errors import DataError, ErrorKind, SpecError
+from skyloom.errors import DataError, ErrorKind, NotFoundError
 from skyloom.spectra.grid import MEDIA
 
 __all__ = ["Spectrum", "in_medium", "in_unit", "make_spectrum"]
@@ -209,7 +209,7 @@ def require_specutils() -> None:
 
     Raises
     ------
-    SpecError
+    NotFoundError
         If it is not installed.
     """
     from importlib.util import find_spec
@@ -219,7 +219,7 @@ def require_specutils() -> None:
             "specutils, which reads FITS spectra and knows the refraction of air, is not installed: "
             "pip install 'skyloom[spectra]'"
         )
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+        raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, package="specutils")
 
 
 def _bad(where: str, text: str) -> DataError:

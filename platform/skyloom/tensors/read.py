@@ -52,6 +52,8 @@ class TensorSlice(NamedTuple):
     """Shape (M, C): fraction of pixels with data. All 0 where the row has no tensor."""
     faults: NDArray[np.uint8]
     """Shape (M,): 0, `MISSING` or `CORRUPT`; a row with a fault has NaN and coverage 0."""
+    psf_fwhm_arcsec: NDArray[np.float32]
+    """Shape (M, C): width of the point-spread function; NaN where the store does not know it."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,14 @@ class TensorStore:
             raise DataError(msg, kind=ErrorKind.BAD_FILE, key=key, file=where) from error
 
     def _read_small(self, key: str, name: str) -> NDArray[Any]:
+        array = self.array(key, name)
+        chunk = f"{key}/{name}/c" + "/0" * array.ndim
+        # Zarr would give zeros for a chunk that is gone.
+        if array.size and not self.files.exists(chunk):
+            msg = f"{self.files.location(chunk)} is missing. Remove the partition's group and make it again"
+            raise DataError(msg, kind=ErrorKind.BAD_FILE, key=key)
         try:
-            return np.asarray(self.array(key, name)[...])
+            return np.asarray(array[...])
         except _BROKEN as error:
             msg = (
                 f"{self.location}/{key}/{name} is corrupt: {error}. Remove the partition's group and make it again"
@@ -220,7 +228,21 @@ class PartitionTensors:
             else coverage_of(values, self.store.layout)
         )
         coverage[faults > 0] = 0.0
-        return TensorSlice(values, coverage, faults)
+        return TensorSlice(values, coverage, faults, self._psf[start:stop].copy())
+
+    @cached_property
+    def _psf(self) -> NDArray[np.float32]:
+        shape = (self.statement.rows, self.store.layout.channels)
+        if "psf_fwhm_arcsec" not in self.store.layout.extras:
+            return np.full(shape, np.nan, np.float32)
+        found = np.asarray(self.store.read_extra(self.key, "psf_fwhm_arcsec"))
+        if found.shape != shape:
+            msg = (
+                f"{self.store.location}/{self.key}/psf_fwhm_arcsec has shape {found.shape}, and the store says "
+                f"{shape}: remove the partition's group and make it again"
+            )
+            raise DataError(msg, kind=ErrorKind.COLUMN_TYPE, key=self.key)
+        return found
 
     @cached_property
     def _array(self) -> Any:
@@ -242,8 +264,7 @@ class PartitionTensors:
             found = self.store.read_extra(self.key, "coverage")
         except DataError:
             return None
-        there = "coverage/c/0/0" in self.statement.files and self.store.files.exists(f"{self.key}/coverage/c/0/0")
-        return found if there and found.shape == (self.statement.rows, self.store.layout.channels) else None
+        return found if found.shape == (self.statement.rows, self.store.layout.channels) else None
 
     def _values(self, start: int, stop: int, faults: NDArray[np.uint8]) -> NDArray[Any]:
         chunk = self._array.chunks[0]
