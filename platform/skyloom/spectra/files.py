@@ -69,7 +69,10 @@ def _fits_spectra(path: Path, reading: Reading) -> Iterator[Spectrum | SkyloomEr
     from astropy.utils.exceptions import AstropyWarning
 
     require_specutils()
-    broken = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, fits.VerifyError)
+    # What astropy and specutils' readers raise on a file that is not what it seems.
+    broken = (
+        OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RuntimeError, fits.VerifyError,
+    )  # fmt: skip
     with warnings.catch_warnings():
         # Headers of surveys break the standard in many harmless ways.
         warnings.simplefilter("ignore", AstropyWarning)

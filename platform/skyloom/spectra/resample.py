@@ -85,11 +85,13 @@ class Resampler:
             become correlated, which no inverse variance tells. None if `ivar` is.
         """
         way = self._way(wavelength)
-        if way.offset is not None:
-            return _placed(flux, way.offset, len(self._to), np.nan), (
-                None if ivar is None else _placed(ivar, way.offset, len(self._to), 0.0)
-            )
         there = np.isfinite(flux)
+        if way.offset is not None:
+            length = len(self._to)
+            placed = _placed(flux, way.offset, length, np.nan)
+            if ivar is None:
+                return placed, None
+            return placed, _placed(np.where(there, ivar, ivar.dtype.type(0)), way.offset, length, 0.0)
         takes_part = (way.weights != 0).astype(np.float64)
         out = way.weights @ np.where(there, flux, 0.0)
         out[~way.inside | (takes_part @ ~there > 0)] = np.nan
