@@ -71,7 +71,8 @@ def _fits_spectra(path: Path, reading: Reading) -> Iterator[Spectrum | SkyloomEr
     require_specutils()
     # What astropy and specutils' readers raise on a file that is not what it seems.
     broken = (
-        OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RuntimeError, fits.VerifyError,
+        OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RuntimeError,
+        fits.VerifyError,
     )  # fmt: skip
     with warnings.catch_warnings():
         # Headers of surveys break the standard in many harmless ways.
@@ -163,7 +164,7 @@ def _looker(hdus: Any) -> Callable[[str], Any]:
 
     def look(key: str) -> Any:
         for hdu in hdus:
-            if len(key) <= 8 and key in hdu.header:
+            if key in hdu.header:
                 return hdu.header[key]
         for hdu in hdus:
             if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == 1:

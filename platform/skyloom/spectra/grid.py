@@ -97,8 +97,10 @@ class Grid:
         n = len(wavelengths)
         for log10 in (True, False):
             along = np.log10(wavelengths) if log10 else wavelengths
-            start, step = round(float(along[0]), 7), round(float(along[-1] - along[0]) / (n - 1), 10)
-            if step > 0:
+            first, mean = float(along[0]), float(along[-1] - along[0]) / (n - 1)
+            # The roundest numbers that agree were meant: in single precision 3.58 becomes 3.5799999.
+            for digits in range(1, 13):
+                start, step = float(f"{first:.{digits + 3}g}"), float(f"{mean:.{digits}g}")
                 found = cls(n, start=start, step=step, log10=log10, medium=medium)
                 if offset_of(wavelengths, found.wavelengths()) == 0:
                     return found
