@@ -17,6 +17,7 @@ from skyloom.catalog import open_catalog, read_partition
 from skyloom.engine import Limits
 from skyloom.engine.isolation import IsolatedProcessor
 from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError, SpecError
+from skyloom.jobs import open_catalog as open_view
 from skyloom.jobs import open_layer, run
 from skyloom.jobs.plan import plan_job
 from skyloom.jobs.scoring import Scoring
@@ -25,6 +26,7 @@ from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING, KILLED_WORK
 from skyloom.runtime.tensors import tensor_values
 from skyloom.tensors import PartitionWriter, create_store, key_arrays, open_tensors
 from tensor_stores import CHUNK, damaged, images, shard_of, write_tensors
+from tiny_catalogs import empty_partition
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +187,51 @@ def test_a_store_of_another_catalog_is_refused(tmp_path, tiny_catalog, shared_ti
         plan_job(toy_job(shared_tiny_catalog, store))
 
 
+def test_a_store_of_another_snapshot_of_the_catalog_is_refused(tmp_path, tiny_catalog, toy_job):
+    catalog = tiny_catalog()
+    store = write_tensors(tmp_path / "store", catalog)
+    plan_job(toy_job(catalog, store))
+    empty_partition(catalog)
+    with pytest.raises(
+        ConflictError, match=r"another snapshot of it: sha256:\w+, and the catalog is sha256"
+    ) as caught:
+        plan_job(toy_job(catalog, store))
+    assert caught.value.kind is ErrorKind.SNAPSHOT_CHANGED
+
+
+def test_a_row_with_pixels_of_nan_is_scored_with_its_coverage_and_no_flag(tmp_path, shared_tiny_catalog, toy_job):
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
+    planned = plan_job(toy_job(shared_tiny_catalog, store))
+    found = pa.concat_tables([computed(planned, task).table for task in planned.tasks])
+    ids = found["object_id"].to_numpy()
+    half = (ids % 7 == 0) & (ids % 11 != 0)
+    assert half.sum() > 10
+    assert (found["seen"].to_numpy()[half] == 0.5).all()
+    assert (found["toy_flag"].to_numpy()[half] == 0).all()
+    upper = images({"object_id": ids[half]})[:, :, 3:]
+    np.testing.assert_allclose(found["total"].to_numpy()[half], upper.sum(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_a_row_without_any_pixel_has_zero_coverage_nulls_and_the_flag_that_says_so(
+    tmp_path, shared_tiny_catalog, toy_job
+):
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
+    planned = plan_job(toy_job(shared_tiny_catalog, store))
+    off = 0
+    for task in planned.tasks:
+        given = rows_given(planned, task)
+        found = computed(planned, task).table
+        none = found["object_id"].to_numpy() % 11 == 0
+        np.testing.assert_array_equal(given["cutout_coverage"].to_numpy() == 0, none)
+        np.testing.assert_array_equal(given["cutout"].is_null().to_numpy(zero_copy_only=False), none)
+        np.testing.assert_array_equal(found["total"].is_null().to_numpy(), none)
+        flag = found["toy_flag"].to_numpy()
+        assert (flag[none] & CUTOUT_MISSING.mask).all()
+        assert not (flag[~none] & CUTOUT_MISSING.mask).any()
+        off += none.sum()
+    assert off > 10
+
+
 def test_stores_that_are_not_named_not_there_or_not_finished_are_refused(
     tmp_path, shared_tiny_catalog, toy_job, job_of
 ):
@@ -276,6 +323,16 @@ def test_widths_that_are_lost_are_said_and_not_taken_for_zeros(tmp_path, shared_
         shutil.rmtree(store / task.key / "psf_fwhm_arcsec")
     with pytest.raises(DataError, match=r"psf_fwhm_arcsec.* make"):
         computed(planned, task)
+
+
+def test_a_lazy_frame_refuses_a_model_that_reads_tensors_and_says_the_way(tmp_path, shared_tiny_catalog, toy_job):
+    view = open_view(shared_tiny_catalog)
+    with pytest.raises(SpecError, match=r"toy-tensors reads tensors \(cutout\).* \[input.tensors\].*with_layers"):
+        view.with_model("toy-tensors")
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
+    run(toy_job(shared_tiny_catalog, store), cluster="in-process", progress=False)
+    frame = view.with_layers("toy", store=tmp_path / "layers").to_lsdb()
+    assert {"total", "seen", "toy_flag"} <= set(frame.columns)
 
 
 def test_images_are_priced(tmp_path, shared_tiny_catalog, toy_job):
