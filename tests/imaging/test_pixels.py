@@ -64,6 +64,25 @@ def test_integer_blanks_are_no_data_also_where_values_are_scaled(tmp_path, whole
             )
 
 
+@pytest.mark.parametrize("whole_bytes", [0, 10**9], ids=["by window", "whole"])
+def test_axes_of_length_one_do_not_count_and_longer_ones_make_no_image(tmp_path, whole_bytes):
+    data = np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32)
+    header = tan(SIZE).to_header()
+    header["WCSAXES"] = 4
+    header.update(
+        FILTER="r", CTYPE3="FREQ", CRVAL3=1.4e9, CUNIT3="Hz", CTYPE4="STOKES", CRVAL4=1.0, BMAJ=0.001, BMIN=0.001
+    )
+    fits.PrimaryHDU(data[None, None], header).writeto(tmp_path / "radio.fits")
+    fits.PrimaryHDU(np.stack([data] * 2)[None], header).writeto(tmp_path / "cube.fits")
+    (image,) = find_images([str(tmp_path)])
+    assert (image.path.name, image.shape) == ("radio.fits", (SIZE, SIZE))
+    assert image.psf_fwhm_arcsec == pytest.approx(3.6)
+    images = ImageSet([image], whole_bytes=whole_bytes)
+    np.testing.assert_array_equal(images.window(0, *WINDOW), data[WINDOW])
+    ra, dec = tan(SIZE).pixel_to_world_values([30.2], [31.3])
+    np.testing.assert_array_equal(cut_rows(images, ra, dec, bands=["r"], size=8).values[0, 0], data[28:36, 27:35])
+
+
 def test_infinities_and_what_float32_cannot_hold_are_no_data(tmp_path):
     data = np.ones((SIZE, SIZE))
     data[3, 7], data[3, 8], data[3, 9] = np.inf, 1e300, -np.inf

@@ -52,6 +52,8 @@ class Image:
     """Unit vector of the middle."""
     radius_deg: float = 180.0
     """All of the image is within this distance of the middle."""
+    leading: int = 0
+    """Axes of length 1 before rows and columns, such as the frequency and polarisation of a radio image."""
 
     def positions(self, ra: NDArray[Any], dec: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return pixel coordinates (x, y), from 0; NaN where the projection has none.
@@ -95,7 +97,7 @@ def find_images(
         Header key of the PSF's width; see `skyloom.imaging.psf.psf_fwhm`.
     hdu : str, optional
         Name (``EXTNAME``) or number of the HDU to take. By default all two-dimensional ones with a
-        WCS whose name is not that of an error, weight or mask.
+        WCS, axes of length 1 aside, whose name is not that of an error, weight or mask.
 
     Raises
     ------
@@ -137,7 +139,10 @@ def _images(path: Path, band: str, keys: Sequence[str], psf_key: str | None, wan
             # Of dates and telescopes that a header writes in another way than the standard.
             warnings.simplefilter("ignore", FITSFixedWarning)
             for number, hdu in enumerate(hdus):
-                if not hdu.is_image or len(hdu.shape) != 2 or not _wanted(hdu.name, number, wanted):
+                if not hdu.is_image or not _wanted(hdu.name, number, wanted):
+                    continue
+                leading = len(hdu.shape) - 2
+                if leading < 0 or any(length != 1 for length in hdu.shape[:leading]):
                     continue
                 # With the file: distortions may be tables in HDUs of their own.
                 wcs = WCS(hdu.header, hdus).celestial
@@ -147,9 +152,10 @@ def _images(path: Path, band: str, keys: Sequence[str], psf_key: str | None, wan
                 named = band or str(next((h[k] for h in headers for k in keys if k in h), "")).strip()
                 scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600.0
                 unit = str(hdu.header.get("BUNIT", "")).strip()
-                shape = (int(hdu.shape[0]), int(hdu.shape[1]))
+                shape = (int(hdu.shape[-2]), int(hdu.shape[-1]))
                 width = psf_fwhm(headers, scale, key=psf_key)
-                found.append(Image(path, number, named, unit, shape, scale, wcs, *width, *_field(wcs, shape)))
+                place = _field(wcs, shape)
+                found.append(Image(path, number, named, unit, shape, scale, wcs, *width, *place, leading))
     except OSError as error:
         msg = f"{path} cannot be read as FITS: {error}"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(path)) from error

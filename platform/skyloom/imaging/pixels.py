@@ -64,7 +64,7 @@ class ImageSet:
         if packed or 4 * image.shape[0] * image.shape[1] <= self._whole_bytes:
             return self.pixels(number)[rows, columns]
         try:
-            return _clean(self._file(number)[image.hdu].section[rows, columns])
+            return _clean(self._file(number)[image.hdu].section[*(0,) * image.leading, rows, columns])
         except (OSError, TypeError, ValueError) as error:
             raise _unreadable(image, error) from error
 
@@ -109,7 +109,7 @@ class ImageSet:
 
         try:
             with fits.open(image.path, memmap=False) as hdus:
-                return _clean(hdus[image.hdu].data)
+                return _clean(hdus[image.hdu].data).reshape(image.shape)
         except (OSError, TypeError, ValueError) as error:
             raise _unreadable(image, error) from error
 

@@ -7,18 +7,22 @@ fills what is missing and says nothing; so the index of the shard is asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skyloom.errors import DataError, ErrorKind, NotFoundError
-from skyloom.storage import Store, canonical_json, open_store, sha256_bytes
+from skyloom.storage import LocalStore, Store, canonical_json, open_store, sha256_bytes
 from skyloom.tensors.keys import first_difference, keys_digest
 from skyloom.tensors.layout import Layout, Statement
+
+if TYPE_CHECKING:
+    from skyloom.storage.objects import ObjectStore
 
 __all__ = [
     "CORRUPT",
@@ -148,10 +152,12 @@ class TensorStore:
         """
         import zarr
 
-        where = f"{self.location}/{key}/{name}"
+        where, place = f"{self.location}/{key}/{name}", f"{key}/{name}"
+        inside = place if isinstance(self.files, LocalStore) else cast("ObjectStore", self.files).key(place)
         try:
-            return zarr.open_array(self._zarr, path=f"{key}/{name}", mode="r")
-        except (FileNotFoundError, KeyError, TypeError, *_BROKEN) as error:
+            with self.reading(place):
+                return zarr.open_array(self._zarr, path=inside, mode="r")
+        except (FileNotFoundError, NotFoundError, KeyError, TypeError, *_BROKEN) as error:
             found = f"{type(error).__name__}: {error}"
             msg = f"{where} has no readable Zarr metadata ({found}); make the partition again"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, key=key, file=where) from error
@@ -164,7 +170,8 @@ class TensorStore:
             msg = f"{self.files.location(chunk)} is missing. Remove the partition's group and make it again"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, key=key)
         try:
-            return np.asarray(array[...])
+            with self.reading(f"{key}/{name}"):
+                return np.asarray(array[...])
         except _BROKEN as error:
             msg = (
                 f"{self.location}/{key}/{name} is corrupt: {error}. Remove the partition's group and make it again"
@@ -173,16 +180,20 @@ class TensorStore:
 
     @cached_property
     def _zarr(self) -> Any:
-        from skyloom.storage import LocalStore
-
         if isinstance(self.files, LocalStore):
             from zarr.storage import LocalStore as OnDisk
 
             return OnDisk(self.files.root, read_only=True)
-        from obstore.store import from_url
-        from zarr.storage import ObjectStore
+        from zarr.storage import ObjectStore as OnObjects
 
-        return ObjectStore(from_url(self.location), read_only=True)
+        # The client that all else is read with: its endpoint, keys, patience and retries.
+        return OnObjects(cast("ObjectStore", self.files).requests.reader, read_only=True)
+
+    def reading(self, name: str) -> AbstractContextManager[None]:
+        """Return a context in which Zarr reads below `name`: a network that fails is not a broken chunk."""
+        return (
+            nullcontext() if isinstance(self.files, LocalStore) else cast("ObjectStore", self.files).reading(name)
+        )
 
 
 class Cutouts(TensorStore):
@@ -268,14 +279,17 @@ class PartitionTensors:
 
     def _values(self, start: int, stop: int, faults: NDArray[np.uint8]) -> NDArray[Any]:
         chunk = self._array.chunks[0]
+        reading = partial(self.store.reading, f"{self.key}/values")
         try:
-            values = np.asarray(self._array[start:stop])
+            with reading():
+                values = np.asarray(self._array[start:stop])
         except _BROKEN:
             values = np.empty((stop - start, *self.store.layout.shape), self.store.layout.dtype)
             for first in range(start - start % chunk, stop, chunk):
                 a, b = max(first, start), min(first + chunk, stop)
                 try:
-                    values[a - start : b - start] = self._array[a:b]
+                    with reading():
+                        values[a - start : b - start] = self._array[a:b]
                 except _BROKEN:
                     faults[a - start : b - start] = CORRUPT
                     values[a - start : b - start] = np.nan
@@ -301,7 +315,7 @@ class PartitionTensors:
         """
         name = f"{self.key}/values/c/{shard}" + "/0" * len(self.store.layout.shape)
         try:
-            size = self.store.files.size(name) if self.store.files.exists(name) else None
+            size = self.store.files.size(name)
         except NotFoundError:
             size = None
         length = 16 * per_shard + _INDEX_CRC

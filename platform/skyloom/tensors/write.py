@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError
 from skyloom.storage import LocalStore, check_name, open_store
+from skyloom.storage.files import failpoint
 from skyloom.storage.store import TEMPORARY, translated
 from skyloom.tensors.keys import keys_digest
 from skyloom.tensors.layout import CODECS, Layout, Statement, group_json
@@ -177,6 +178,7 @@ class PartitionWriter:
                 chunks=-(-self.rows // self.layout.chunk_rows),
                 files=self._synced(),
             )
+            failpoint("before-statement")
             # Zarr made the group's own metadata; the statement takes its place, last of all.
             self._sync_file("zarr.json", statement.to_json())
             for folder, _, _ in os.walk(self._folder):
@@ -191,6 +193,7 @@ class PartitionWriter:
         return statement
 
     def _publish(self, target: Path) -> None:
+        failpoint("before-move")
         try:
             self.store.files.move_directory(self._folder, target)
         except OSError:
@@ -198,6 +201,7 @@ class PartitionWriter:
                 raise
             # Another writer of the same request was first: its bytes are as good.
             shutil.rmtree(self._folder, ignore_errors=True)
+        failpoint("after-move")
         self.store.files.sync_directory(target.parent)
 
     def _fitting(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -225,6 +229,7 @@ class PartitionWriter:
                 if self._mask is not None:
                     self._masks[self._saved : self._at] = self._mask[:count]
             self._saved = self._at
+            failpoint("after-shard")
 
     def _array(self, name: str, shape: tuple[int, ...], dtype: str, *, fill: float) -> Any:
         import zarr
