@@ -8,7 +8,9 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from skyloom.tensors import Layout, PartitionWriter, TensorStore, create_store, open_tensors
+from skyloom.catalog import open_catalog, read_partition
+from skyloom.jobs.plan import row_keys_of
+from skyloom.tensors import Layout, PartitionWriter, TensorStore, create_store, key_arrays, open_tensors
 
 KEY = "Norder=3/Dir=0/Npix=512"
 SHAPE = (2, 6, 6)
@@ -66,3 +68,41 @@ def damaged(store: TensorStore, how: str, *, chunk: int, key: str = KEY) -> None
         data[at:-4] = index.tobytes()
         data[-4:] = google_crc32c.value(index.tobytes()).to_bytes(4, "little")
     path.write_bytes(data)
+
+
+def images(keys: Any, *, special: Any = ()) -> np.ndarray:
+    """An image per row that its id decides, whatever partition the row is in; `special` sets first pixels."""
+    made = np.stack(
+        [np.random.default_rng(int(i)).normal(5, 1, SHAPE) for i in keys["object_id"]] or [np.empty(SHAPE)]
+    )
+    made = made[: len(keys["object_id"])].astype(np.float32)
+    made[keys["object_id"] % 11 == 0] = np.nan
+    made[keys["object_id"] % 7 == 0, :, :3] = np.nan
+    for object_id, first in special:
+        made[keys["object_id"] == object_id, 0, 0, 0] = first
+    return made
+
+
+def write_tensors(root: Path, location: Path, *, skip: int = 0, special: Any = (), **changes: Any) -> Path:
+    """Write a store of `images` for a catalog, but for the first `skip` partitions."""
+    catalog = open_catalog(location)
+    said = {
+        "kind": "cutouts",
+        "catalog": catalog.name,
+        "snapshot": catalog.snapshot(),
+        "keys": row_keys_of(catalog),
+        "shape": SHAPE,
+        "unit": "nJy",
+        "chunk_rows": CHUNK,
+        "shard_rows": 2 * CHUNK,
+    }
+    layout = Layout(**{**said, **changes})
+    store = create_store(root, layout)
+    for partition in catalog.partitions()[skip:]:
+        keys = key_arrays(read_partition(catalog.root, partition, list(layout.keys)), layout.keys)
+        with PartitionWriter(store, layout, partition.key, keys) as writer:
+            made = images(keys, special=special)
+            widths = keys["object_id"][:, None] % 5 * np.float32([0.5, 1.0]) if layout.extras else None
+            writer.append(np.resize(made, (len(made), *layout.shape)), psf_fwhm_arcsec=widths)
+            writer.commit()
+    return root

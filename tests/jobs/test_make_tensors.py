@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import json
 from pathlib import Path
 
@@ -10,61 +12,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import Cutout2D
+from astropy.nddata.utils import NoOverlapError
 from astropy.wcs import WCS
 
+from sky_images import CENTRE, all_rows, catalog_at, tan, write_image
 from skyloom.catalog import open_catalog, read_partition
-from skyloom.catalog.ingest import import_catalog
-from skyloom.catalog.spec import ImportSpec
 from skyloom.cli import main
-from skyloom.errors import DataError, NotFoundError, SpecError, StoreFullError
+from skyloom.errors import ConflictError, DataError, NotFoundError, SpecError, StoreFullError
 from skyloom.imaging import ImageSet, cut_rows, find_images
 from skyloom.jobs.make_tensors import check_tensors, import_cutouts, make_cutouts
 from skyloom.runtime.tensors import tensor_column
 from skyloom.tensors import open_tensors
 
-CENTRE = (150.0, 2.0)
+
+def ids_of(catalog, partition):
+    return read_partition(catalog.root, partition, ["object_id"])["object_id"].to_numpy()
 
 
-def tan(size, *, scale=0.25, angle=0.0, centre=CENTRE):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = list(centre), [(size + 1) / 2] * 2
-    c, s = np.cos(angle), np.sin(angle)
-    wcs.wcs.cd = np.array([[-c, s], [s, c]]) * scale / 3600
-    return wcs
-
-
-def write_image(path, data, wcs, *, band="r", unit="nJy", compressed=False):
-    header = wcs.to_header()
-    header["FILTER"], header["BUNIT"] = band, unit
-    made = fits.CompImageHDU(data, header) if compressed else fits.ImageHDU(data, header)
-    if compressed:
-        made = fits.CompImageHDU(data, header, compression_type="GZIP_1", quantize_level=0)
-    fits.HDUList([fits.PrimaryHDU(), made]).writeto(path)
-    return path
-
-
-def catalog_at(root: Path, ra, dec, ids=None):
-    table = root.with_suffix(".parquet")
-    ids = np.arange(len(ra)) if ids is None else ids
-    pq.write_table(pa.table({"object_id": ids, "ra": np.asarray(ra), "dec": np.asarray(dec)}), table)
-    said = {"files": [str(table)], "id": "object_id", "ra": "ra", "dec": "dec"}
-    return import_catalog(ImportSpec.model_validate({"name": root.name, "output": str(root), "objects": said}))
-
-
-def all_rows(catalog, store):
-    """Ids, values and coverage over all partitions, by id."""
-    opened = open_tensors(store)
-    ids, values, coverage = [], [], []
-    for partition in catalog.partitions():
-        ids.append(read_partition(catalog.root, partition, ["object_id"])["object_id"].to_numpy())
-        found = opened.read(partition.key, 0, partition.rows)
-        values.append(found.values)
-        coverage.append(found.coverage)
-    order = np.argsort(np.concatenate(ids))
-    return np.concatenate(values)[order], np.concatenate(coverage)[order]
+def all_positions(catalog):
+    """Positions as the catalog has them, by id."""
+    tables = [read_partition(catalog.root, p, ["object_id", "ra", "dec"]) for p in catalog.partitions()]
+    table = pa.concat_tables(tables).sort_by("object_id")
+    return table["ra"].to_numpy(), table["dec"].to_numpy()
 
 
 @pytest.fixture
@@ -157,6 +129,88 @@ def test_integer_blanks_are_no_data(tmp_path):
     assert np.isfinite(pixels).sum() == 399
 
 
+def test_the_width_of_the_image_that_was_taken_lies_beside_each_band_of_each_row(tmp_path, capsys):
+    wcs = tan(100)
+    left, right = np.ones((100, 100), np.float32), np.full((100, 100), 2.0, np.float32)
+    left[:, 50:] = np.nan
+    right[:, :50] = np.nan
+    write_image(tmp_path / "left.fits", left, wcs, SEEING=(1.5, "[arcsec]"))
+    write_image(tmp_path / "right.fits", right, wcs, SEEING=(4.0, "pixels"))
+    write_image(tmp_path / "g.fits", left, wcs, band="g")
+    catalog = catalog_at(tmp_path / "rows", *wcs.pixel_to_world_values([20.0, 80.0, 500.0], [50.0, 50.0, 50.0]))
+    places = [str(tmp_path / f"{name}.fits") for name in ("left", "right", "g")]
+    make_cutouts(catalog, places, tmp_path / "store", size=16, bands=["r", "g"])
+    store = open_tensors(tmp_path / "store")
+    widths = {}
+    for partition in catalog.partitions():
+        found = store.read(partition.key, 0, partition.rows)
+        widths |= dict(zip(ids_of(catalog, partition).tolist(), found.psf_fwhm_arcsec.tolist(), strict=True))
+    # Row 0 lies on the left, row 1 on the right image, row 2 on none; g states no width.
+    np.testing.assert_allclose([widths[i] for i in range(3)], [[1.5, np.nan], [1.0, np.nan], [np.nan, np.nan]])
+    assert main(["cutouts", "describe", str(tmp_path / "store"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["origin"]["psf_fwhm"] == {
+        "r": {"images": 2, "stated": 2, "arcsec": [1.0, 1.5], "keys": ["SEEING (arcsec)", "SEEING (pixel)"]},
+        "g": {"images": 1, "stated": 0, "arcsec": [], "keys": []},
+    }
+    assert said["extras"] == ["psf_fwhm_arcsec"]
+
+
+def test_a_store_of_images_that_state_no_width_has_none(tmp_path, sky):
+    catalog = sky[0]
+    make_cutouts(catalog, [str(tmp_path / "r.fits")], tmp_path / "store", size=16)
+    store = open_tensors(tmp_path / "store")
+    assert store.layout.extras == ()
+    key = catalog.partitions()[0].key
+    assert np.isnan(store.read(key, 0, 1).psf_fwhm_arcsec).all()
+    # Unless the request says where it is, and in which unit.
+    write_image(tmp_path / "w.fits", sky[1], sky[2], MYWIDTH=4.0)
+    make_cutouts(catalog, [str(tmp_path / "w.fits")], tmp_path / "told", size=16, psf_key="MYWIDTH=pixel")
+    told = open_tensors(tmp_path / "told").read(key, 0, catalog.partitions()[0].rows)
+    assert np.nanmax(told.psf_fwhm_arcsec) == pytest.approx(1.0)
+
+
+def test_images_that_state_no_unit_take_the_one_that_is_said(tmp_path, sky):
+    catalog, data, wcs, _, _ = sky
+    silent = write_image(tmp_path / "silent.fits", data, wcs, unit="")
+    with pytest.raises(SpecError, match=r"several units[\s\S]*no unit stated: band r, .*silent.fits"):
+        make_cutouts(catalog, [str(tmp_path / "r.fits"), str(silent)], tmp_path / "s", size=8)
+    make_cutouts(catalog, [str(tmp_path / "r.fits"), str(silent)], tmp_path / "both", size=8, unit="nJy")
+    make_cutouts(catalog, [str(silent)], tmp_path / "silent", size=8, unit="Jy")
+    make_cutouts(catalog, [str(silent)], tmp_path / "none", size=8)
+    units = [open_tensors(tmp_path / name).layout.unit for name in ("both", "silent", "none")]
+    assert units == ["nJy", "Jy", ""]
+    # Two spellings of one unit are one unit; a word that is none may be told by one that is.
+    write_image(tmp_path / "spelt.fits", data, wcs, unit="1e-9 Jy")
+    write_image(tmp_path / "strange.fits", data, wcs, unit="NANOJANSKYS")
+    make_cutouts(catalog, [str(tmp_path / f"{n}.fits") for n in ("r", "spelt")], tmp_path / "two", size=8)
+    make_cutouts(catalog, [str(tmp_path / "strange.fits")], tmp_path / "strange", size=8, unit="nJy")
+    assert [open_tensors(tmp_path / name).layout.unit for name in ("two", "strange")] == ["nJy", "nJy"]
+
+
+def test_packets_with_fits_files_in_bytes_are_one_command(tmp_path, capsys):
+    values = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+    catalog = catalog_at(tmp_path / "rows", np.linspace(10, 50, 5), np.zeros(5), ids=np.arange(5) + 100)
+    packed = []
+    for value in values:
+        out = io.BytesIO()
+        fits.PrimaryHDU(value).writeto(out)
+        packed.append(gzip.compress(out.getvalue()))
+    packed[3] = packed[3][:50]
+    stamp = pa.StructArray.from_arrays([pa.array(packed)], names=["stampData"])
+    candidate = pa.StructArray.from_arrays([pa.array([103, 101, 102, 100, 104])], names=["candid"])
+    pq.write_table(pa.table({"cutoutScience": stamp, "candidate": candidate}), tmp_path / "packets.parquet")
+    words = ["cutouts", "import", catalog.root, "--from", str(tmp_path / "packets.parquet")]
+    words += ["--columns", "cutoutScience.stampData", "--id-column", "candidate.candid", "--shape", "6", "7"]
+    assert main([*words, "--output", str(tmp_path / "store"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["rows"], said["without"], said["unreadable"]) == (5, 1, 1)
+    assert "row 3: it is cut short" in said["first_unreadable"]
+    found, coverage = all_rows(catalog, tmp_path / "store")
+    assert coverage[:, 0].tolist() == [0, 1, 1, 1, 1]
+    np.testing.assert_array_equal(found[1:, 0], values[[1, 2, 0, 4]])
+
+
 def test_a_full_disk_stops_a_make_and_the_next_takes_up_the_rest_to_the_same_bytes(tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     catalog = catalog_at(tmp_path / "rows", rng.uniform(0, 360, 40), rng.uniform(-60, 60, 40))
@@ -202,6 +256,31 @@ def test_stamps_are_matched_by_id_and_rows_without_one_have_none(tmp_path):
         import_cutouts(catalog, tmp_path / "twice.npy", tmp_path / "t", ids=tmp_path / "ids.npy")
 
 
+def test_ids_that_are_none_are_said_with_their_file(tmp_path):
+    catalog = catalog_at(tmp_path / "rows", [1.0, 2.0], [0.0, 0.0])
+    np.save(tmp_path / "stamps.npy", np.zeros((2, 3, 3)))
+    (tmp_path / "text.npy").write_text("1 2")
+    np.save(tmp_path / "two.npy", np.zeros((2, 1), int))
+    np.save(tmp_path / "three.npy", np.arange(3))
+    for name, error, said in (
+        ("text.npy", DataError, r"text\.npy holds no ids"),
+        ("nowhere.npy", DataError, r"nowhere\.npy holds no ids"),
+        ("two.npy", SpecError, r"shape \(2, 1\); --ids has one id per stamp"),
+        ("three.npy", SpecError, "2 stamps and there are 3 ids"),
+    ):
+        with pytest.raises(error, match=said):
+            import_cutouts(catalog, tmp_path / "stamps.npy", tmp_path / "store", ids=tmp_path / name)
+
+
+def test_a_request_for_other_images_does_not_go_into_a_store_and_says_so_shortly(tmp_path, sky):
+    catalog, data, wcs, _, _ = sky
+    places = [str(write_image(tmp_path / f"image-with-a-long-name-{k}.fits", data, wcs)) for k in range(8)]
+    make_cutouts(catalog, places[:1], tmp_path / "store", size=8)
+    with pytest.raises(ConflictError, match=r"origin: .* \.\.\.\nGive another --output") as caught:
+        make_cutouts(catalog, places, tmp_path / "store", size=8)
+    assert len(caught.value.message) < 1000
+
+
 def test_tensors_in_several_parquet_files_are_one_import(tmp_path):
     values = np.random.default_rng(3).normal(size=(7, 2, 4, 5)).astype(np.float32)
     catalog = catalog_at(tmp_path, np.linspace(10, 50, 7), np.zeros(7), ids=np.arange(7) + 100)
@@ -229,10 +308,17 @@ def test_requests_that_leave_it_open_what_to_make_are_refused(tmp_path, sky):
         with pytest.raises(SpecError, match=said):
             make_cutouts(catalog, [place], tmp_path / "s", **options)
     write_image(tmp_path / "other.fits", data, tan(200, scale=0.5), unit="Jy")
-    with pytest.raises(SpecError, match="several units"):
+    with pytest.raises(
+        SpecError, match=r"several units[\s\S]*nJy: band r, .*r.fits\[1\]\n  Jy: band r, .*other.fits"
+    ):
         make_cutouts(catalog, [place, str(tmp_path / "other.fits")], tmp_path / "s", size=8)
-    with pytest.raises(SpecError, match="resample with --pixel-arcsec"):
+    with pytest.raises(SpecError, match="several units"):
         make_cutouts(catalog, [place, str(tmp_path / "other.fits")], tmp_path / "s", size=8, unit="nJy")
+    with pytest.raises(SpecError, match="is in 'nJy' by its header, and --unit says 'Jy'"):
+        make_cutouts(catalog, [place], tmp_path / "s", size=8, unit="Jy")
+    write_image(tmp_path / "coarse.fits", data, tan(200, scale=0.5))
+    with pytest.raises(SpecError, match="resample with --pixel-arcsec"):
+        make_cutouts(catalog, [place, str(tmp_path / "coarse.fits")], tmp_path / "s", size=8)
     with pytest.raises(NotFoundError, match="no FITS file"):
         find_images([str(tmp_path / "nowhere")])
 
@@ -263,22 +349,59 @@ def test_the_commands_make_describe_and_check(tmp_path, sky, capsys):
 
 
 @pytest.mark.survey_data
-def test_cuts_of_jwst_images_are_astropys_also_off_the_image(tmp_path, skyloom_data):
+def test_cuts_of_both_jwst_images_are_astropys_also_off_the_image(tmp_path, skyloom_data):
     folder = skyloom_data / "image_differencing" / "subtract_test_nircam" / "input_data"
-    path = sorted(folder.glob("jw01324*.fits"))[0]
-    wcs, data = WCS(fits.getheader(path)), fits.getdata(path)
+    paths = sorted(folder.glob("jw*.fits"))
+    assert len(paths) == 2
     rng = np.random.default_rng(0)
-    x, y = rng.uniform(-10, 910, 300), rng.uniform(-10, 910, 300)
+    x, y = rng.uniform(-25, 925, 300), rng.uniform(-25, 925, 300)
     x[:4] = 3000.0
-    catalog = catalog_at(tmp_path / "jwst", *wcs.pixel_to_world_values(x, y))
-    made = make_cutouts(catalog, [str(path)], tmp_path / "store", size=32)
-    values, _ = all_rows(catalog, tmp_path / "store")
-    for row in range(4, 300):
-        wanted = Cutout2D(data, (x[row], y[row]), 32, mode="partial", fill_value=np.nan).data
-        np.testing.assert_array_equal(values[row, 0], wanted)
-    assert made.without >= 4
-    assert np.isnan(values[:4]).all()
+    catalog = catalog_at(tmp_path / "jwst", *WCS(fits.getheader(paths[0])).pixel_to_world_values(x, y))
+    places = [f"{band}={path}" for band, path in zip(("first", "second"), paths, strict=True)]
+    made = make_cutouts(catalog, places, tmp_path / "store", size=32, bands=["first", "second"])
+    values, coverage = all_rows(catalog, tmp_path / "store")
+    assert (len(values), made.rows, made.shape) == (300, 300, (2, 32, 32))
+    ra, dec = all_positions(catalog)
+    for channel, path in enumerate(paths):
+        wcs, data = WCS(fits.getheader(path)), fits.getdata(path)
+        positions = np.stack(wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg")), axis=1)
+        for row in range(300):
+            try:
+                wanted = Cutout2D(data, positions[row], 32, mode="partial", fill_value=np.nan).data
+            except NoOverlapError:
+                wanted = np.full((32, 32), np.nan, np.float32)
+            np.testing.assert_array_equal(values[row, channel], wanted)
+            assert coverage[row, channel] == np.float32(np.isfinite(wanted).mean())
+    off = ~np.isfinite(values).any(axis=(1, 2, 3))
+    assert off[:4].all()
+    assert made.without == off.sum() < 60
     assert open_tensors(tmp_path / "store").layout.unit == "MJy/sr"
+    assert check_tensors(open_tensors(tmp_path / "store"), catalog) == ([], 300)
+
+
+@pytest.mark.survey_data
+def test_widths_in_decam_headers_lie_beside_their_cutouts_in_arcsec(tmp_path, skyloom_data):
+    folder = skyloom_data / "image_differencing" / "difference_noise_decorrelation" / "input_data"
+    paths = sorted(folder.glob("*.mini.fits"))[:2]
+    x, y = np.array([100.0, 200.0, 5000.0]), np.array([100.0, 50.0, 100.0])
+    catalog = catalog_at(tmp_path / "decam", *WCS(fits.getheader(paths[0])).pixel_to_world_values(x, y))
+    places = [f"{band}={path}" for band, path in zip("ab", paths, strict=True)]
+    make_cutouts(catalog, places, tmp_path / "store", size=32, pixel_arcsec=0.27)
+    store = open_tensors(tmp_path / "store")
+    widths = np.concatenate(
+        [
+            store.read(p.key, 0, p.rows).psf_fwhm_arcsec[np.argsort(ids_of(catalog, p))]
+            for p in catalog.partitions()
+        ]
+    )
+    off = ~np.isfinite(all_rows(catalog, tmp_path / "store")[0]).any(axis=(1, 2, 3))
+    assert off.sum() == 1
+    pixels = [fits.getheader(path)["FWHM"] for path in paths]
+    scale = [image.pixel_arcsec for image in find_images([str(path) for path in paths])]
+    known = widths[np.isfinite(widths).all(axis=1)]
+    np.testing.assert_allclose(known, np.tile(np.multiply(pixels, scale), (2, 1)), rtol=1e-6)
+    assert np.isnan(widths).all(axis=1).sum() == 1
+    assert store.layout.origin["psf_fwhm"]["a"]["keys"] == ["FWHM (pixel)"]
 
 
 @pytest.mark.survey_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import toy_tensors
 from skyloom.errors import ErrorKind, NotFoundError, SpecError
 from skyloom.jobs import layer_history, list_layers, open_catalog, open_layer, run
 from skyloom.jobs.spec import parse_job
+from skyloom.models import registry
 from skyloom.storage import open_store
+from tensor_stores import write_tensors
 from tests import seaweed
 
 COLOURS = {
@@ -140,3 +144,29 @@ def test_a_job_file_with_a_key_in_it_is_refused(section):
     with pytest.raises(SpecError, match="environment") as caught:
         parse_job(values, where="test")
     assert "canary" not in caught.value.message
+
+
+def test_tensors_on_a_bucket_give_the_rows_of_the_same_on_a_disk(
+    shared_tiny_catalog, job_of, bucket, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(registry._SYSTEMS, "toy-tensors", "toy_tensors")
+    monkeypatch.setitem(sys.modules, "toy_tensors", toy_tensors)
+    local = write_tensors(tmp_path / "stamps", shared_tiny_catalog)
+    remote = open_store(f"{bucket}/stores/stamps")
+    for path in sorted(local.rglob("*")):
+        if path.is_file():
+            remote.put_if_absent(path.relative_to(local).as_posix(), path.read_bytes())
+    tables = []
+    for name, place in (("disk", str(local)), ("bucket", remote.root)):
+        job = job_of(
+            shared_tiny_catalog,
+            model="toy-tensors",
+            layer="toy",
+            input={"tensors": {"cutout": place}},
+            output={"store": str(tmp_path / name)},
+        )
+        report = run(job, cluster="in-process", progress=False)
+        assert report.rows == 240
+        tables.append(table_of(open_layer("toy", tmp_path / name)))
+    assert tables[0].equals(tables[1])
+    assert tables[0]["total"].null_count < 60

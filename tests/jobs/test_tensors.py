@@ -17,57 +17,22 @@ from skyloom.catalog import open_catalog, read_partition
 from skyloom.engine import Limits
 from skyloom.engine.isolation import IsolatedProcessor
 from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError, SpecError
+from skyloom.jobs import open_catalog as open_view
 from skyloom.jobs import open_layer, run
-from skyloom.jobs.plan import plan_job, row_keys_of
+from skyloom.jobs.plan import plan_job
 from skyloom.jobs.scoring import Scoring
 from skyloom.models import registry
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING, KILLED_WORKER, MODEL_ERROR
-from skyloom.tensors import Layout, PartitionWriter, create_store, key_arrays, open_tensors
-from tensor_stores import damaged, shard_of
-
-SHAPE, CHUNK = (2, 6, 6), 8
+from skyloom.runtime.tensors import tensor_values
+from skyloom.tensors import PartitionWriter, create_store, key_arrays, open_tensors
+from tensor_stores import CHUNK, damaged, images, shard_of, write_tensors
+from tiny_catalogs import empty_partition
 
 
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch):
     monkeypatch.setitem(registry._SYSTEMS, "toy-tensors", "toy_tensors")
     monkeypatch.setitem(sys.modules, "toy_tensors", toy_tensors)
-
-
-def images(keys, *, special=()):
-    """An image per row that its id decides, whatever partition the row is in; `special` sets first pixels."""
-    made = np.stack(
-        [np.random.default_rng(int(i)).normal(5, 1, SHAPE) for i in keys["object_id"]] or [np.empty(SHAPE)]
-    )
-    made = made[: len(keys["object_id"])].astype(np.float32)
-    made[keys["object_id"] % 11 == 0] = np.nan
-    made[keys["object_id"] % 7 == 0, :, :3] = np.nan
-    for object_id, first in special:
-        made[keys["object_id"] == object_id, 0, 0, 0] = first
-    return made
-
-
-def make_store(root: Path, location: Path, *, skip=0, special=(), **changes) -> Path:
-    catalog = open_catalog(location)
-    said = {
-        "kind": "cutouts",
-        "catalog": catalog.name,
-        "snapshot": catalog.snapshot(),
-        "keys": row_keys_of(catalog),
-        "shape": SHAPE,
-        "unit": "nJy",
-        "chunk_rows": CHUNK,
-        "shard_rows": 2 * CHUNK,
-    }
-    layout = Layout(**{**said, **changes})
-    store = create_store(root, layout)
-    for partition in catalog.partitions()[skip:]:
-        keys = key_arrays(read_partition(catalog.root, partition, list(layout.keys)), layout.keys)
-        with PartitionWriter(store, layout, partition.key, keys) as writer:
-            made = images(keys, special=special)
-            writer.append(np.resize(made, (len(made), *layout.shape)))
-            writer.commit()
-    return root
 
 
 @pytest.fixture
@@ -90,7 +55,7 @@ def layer_rows(report):
 
 
 def test_a_run_over_a_catalog_and_its_images_writes_every_row(tmp_path, shared_tiny_catalog, toy_job):
-    store = make_store(tmp_path / "store", shared_tiny_catalog)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
     report = run(toy_job(shared_tiny_catalog, store), cluster="in-process", progress=False)
     table = layer_rows(report)
     assert table.num_rows == report.rows == 240
@@ -108,7 +73,7 @@ def test_a_run_over_a_catalog_and_its_images_writes_every_row(tmp_path, shared_t
 
 def test_pieces_slices_and_batches_change_no_bit(tmp_path, tiny_catalog, toy_job, monkeypatch):
     catalog = tiny_catalog(rows=200, threshold=500)
-    store = make_store(tmp_path / "store", catalog)
+    store = write_tensors(tmp_path / "store", catalog)
     planned = plan_job(toy_job(catalog, store))
     task = max(planned.tasks, key=lambda t: t.rows)
     whole = computed(planned, task).table
@@ -125,7 +90,7 @@ def test_pieces_slices_and_batches_change_no_bit(tmp_path, tiny_catalog, toy_job
 
 def test_batches_that_halve_after_memory_ran_out_give_the_same_bits(tmp_path, tiny_catalog, toy_job, monkeypatch):
     catalog = tiny_catalog(rows=60, threshold=500)
-    planned = plan_job(toy_job(catalog, make_store(tmp_path / "store", catalog)))
+    planned = plan_job(toy_job(catalog, write_tensors(tmp_path / "store", catalog)))
     whole = [computed(planned, task).table for task in planned.tasks]
     real = toy_tensors.predict
 
@@ -145,7 +110,7 @@ def test_batches_that_halve_after_memory_ran_out_give_the_same_bits(tmp_path, ti
 
 def test_corrupt_and_missing_chunks_flag_their_rows_and_leave_the_others(tmp_path, tiny_catalog, toy_job):
     catalog = tiny_catalog(rows=100, threshold=500)
-    store = make_store(tmp_path / "store", catalog)
+    store = write_tensors(tmp_path / "store", catalog)
     planned = plan_job(toy_job(catalog, store))
     task = max(planned.tasks, key=lambda t: t.rows)
     whole = computed(planned, task).table
@@ -170,8 +135,8 @@ def test_a_row_that_raises_or_kills_is_alone_in_quarantine(tmp_path, tiny_catalo
     )
     fine = [i for i in ids.tolist() if i % 11 and i % 7]
     special = [(fine[3], toy_tensors.RAISES), (fine[20], toy_tensors.KILLS)]
-    calm = plan_job(toy_job(catalog, make_store(tmp_path / "calm", catalog)))
-    poisoned = plan_job(toy_job(catalog, make_store(tmp_path / "poisoned", catalog, special=special)))
+    calm = plan_job(toy_job(catalog, write_tensors(tmp_path / "calm", catalog)))
+    poisoned = plan_job(toy_job(catalog, write_tensors(tmp_path / "poisoned", catalog, special=special)))
     limits = Limits(max_bad_fraction=0.1, memory_bytes=4_000_000_000, deadline_s=30.0)
     done = IsolatedProcessor(Scoring(poisoned.plan.settings), limits, lambda: None)
     faults = []
@@ -205,21 +170,66 @@ def test_a_row_that_raises_or_kills_is_alone_in_quarantine(tmp_path, tiny_catalo
 def test_a_store_that_does_not_fit_the_model_is_refused_at_plan_time(
     tmp_path, shared_tiny_catalog, toy_job, changes, settings, said
 ):
-    store = make_store(tmp_path / "store", shared_tiny_catalog, **changes)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog, **changes)
     with pytest.raises(SpecError, match=said):
         plan_job(toy_job(shared_tiny_catalog, store, model_config=settings))
 
 
 def test_units_of_a_store_that_does_not_state_them_come_from_the_job(tmp_path, shared_tiny_catalog, toy_job):
-    store = make_store(tmp_path / "store", shared_tiny_catalog, unit="")
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog, unit="")
     given = {"tensors": {"cutout": str(store)}, "units": {"cutout": "nJy"}}
     assert plan_job(toy_job(shared_tiny_catalog, store, input=given)).tensors[0].unit == "nJy"
 
 
 def test_a_store_of_another_catalog_is_refused(tmp_path, tiny_catalog, shared_tiny_catalog, toy_job):
-    store = make_store(tmp_path / "store", tiny_catalog("other", seed=1))
+    store = write_tensors(tmp_path / "store", tiny_catalog("other", seed=1))
     with pytest.raises(ConflictError, match="but for catalog other"):
         plan_job(toy_job(shared_tiny_catalog, store))
+
+
+def test_a_store_of_another_snapshot_of_the_catalog_is_refused(tmp_path, tiny_catalog, toy_job):
+    catalog = tiny_catalog()
+    store = write_tensors(tmp_path / "store", catalog)
+    plan_job(toy_job(catalog, store))
+    empty_partition(catalog)
+    with pytest.raises(
+        ConflictError, match=r"another snapshot of it: sha256:\w+, and the catalog is sha256"
+    ) as caught:
+        plan_job(toy_job(catalog, store))
+    assert caught.value.kind is ErrorKind.SNAPSHOT_CHANGED
+
+
+def test_a_row_with_pixels_of_nan_is_scored_with_its_coverage_and_no_flag(tmp_path, shared_tiny_catalog, toy_job):
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
+    planned = plan_job(toy_job(shared_tiny_catalog, store))
+    found = pa.concat_tables([computed(planned, task).table for task in planned.tasks])
+    ids = found["object_id"].to_numpy()
+    half = (ids % 7 == 0) & (ids % 11 != 0)
+    assert half.sum() > 10
+    assert (found["seen"].to_numpy()[half] == 0.5).all()
+    assert (found["toy_flag"].to_numpy()[half] == 0).all()
+    upper = images({"object_id": ids[half]})[:, :, 3:]
+    np.testing.assert_allclose(found["total"].to_numpy()[half], upper.sum(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_a_row_without_any_pixel_has_zero_coverage_nulls_and_the_flag_that_says_so(
+    tmp_path, shared_tiny_catalog, toy_job
+):
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
+    planned = plan_job(toy_job(shared_tiny_catalog, store))
+    off = 0
+    for task in planned.tasks:
+        given = rows_given(planned, task)
+        found = computed(planned, task).table
+        none = found["object_id"].to_numpy() % 11 == 0
+        np.testing.assert_array_equal(given["cutout_coverage"].to_numpy() == 0, none)
+        np.testing.assert_array_equal(given["cutout"].is_null().to_numpy(zero_copy_only=False), none)
+        np.testing.assert_array_equal(found["total"].is_null().to_numpy(), none)
+        flag = found["toy_flag"].to_numpy()
+        assert (flag[none] & CUTOUT_MISSING.mask).all()
+        assert not (flag[~none] & CUTOUT_MISSING.mask).any()
+        off += none.sum()
+    assert off > 10
 
 
 def test_stores_that_are_not_named_not_there_or_not_finished_are_refused(
@@ -233,14 +243,14 @@ def test_stores_that_are_not_named_not_there_or_not_finished_are_refused(
         plan_job(job_of(shared_tiny_catalog, input={"tensors": {"cutout": "x"}}))
     with pytest.raises(NotFoundError, match="no tensor store"):
         plan_job(toy_job(shared_tiny_catalog, tmp_path / "nowhere"))
-    store = make_store(tmp_path / "store", shared_tiny_catalog, skip=2)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog, skip=2)
     with pytest.raises(NotFoundError, match="is not finished: 2 of") as caught:
         plan_job(toy_job(shared_tiny_catalog, store))
     assert caught.value.kind is ErrorKind.NOT_FINISHED
 
 
 def test_rows_that_are_not_the_catalogs_are_found_on_the_worker(tmp_path, shared_tiny_catalog, toy_job):
-    store = make_store(tmp_path / "store", shared_tiny_catalog)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
     catalog = open_catalog(shared_tiny_catalog)
     one = max(catalog.partitions(), key=lambda p: p.rows)
     layout = open_tensors(store).layout
@@ -259,12 +269,12 @@ def test_rows_that_are_not_the_catalogs_are_found_on_the_worker(tmp_path, shared
 def test_other_images_are_other_work_and_a_store_changed_since_the_plan_is_noticed(
     tmp_path, shared_tiny_catalog, toy_job
 ):
-    one = make_store(tmp_path / "one", shared_tiny_catalog)
-    same = make_store(tmp_path / "same", shared_tiny_catalog)
+    one = write_tensors(tmp_path / "one", shared_tiny_catalog)
+    same = write_tensors(tmp_path / "same", shared_tiny_catalog)
     ids = read_partition(
         str(shared_tiny_catalog), open_catalog(shared_tiny_catalog).partitions()[0], ["object_id"]
     )["object_id"]
-    other = make_store(tmp_path / "other", shared_tiny_catalog, special=[(ids[0].as_py(), 6.5)])
+    other = write_tensors(tmp_path / "other", shared_tiny_catalog, special=[(ids[0].as_py(), 6.5)])
     planned, equal, changed = (plan_job(toy_job(shared_tiny_catalog, store)) for store in (one, same, other))
     assert planned.job_id == equal.job_id != changed.job_id
     task = planned.tasks[0]
@@ -274,8 +284,59 @@ def test_other_images_are_other_work_and_a_store_changed_since_the_plan_is_notic
         computed(planned, task)
 
 
+def rows_given(planned, task):
+    """The rows that the model is given of a partition, whole."""
+    rows = Scoring(planned.plan.settings).split(task)
+    return rows._tensors.beside(rows._rows, rows._tensors.read((0, task.rows)))[0]
+
+
+@pytest.mark.parametrize("extras", [("psf_fwhm_arcsec",), ()])
+def test_a_model_is_given_the_width_of_each_band_and_nan_where_it_is_not_known(
+    tmp_path, shared_tiny_catalog, toy_job, extras
+):
+    planned = plan_job(
+        toy_job(shared_tiny_catalog, write_tensors(tmp_path / "s", shared_tiny_catalog, extras=extras))
+    )
+    task = max(planned.tasks, key=lambda t: t.rows)
+    given = rows_given(planned, task)
+    widths, valid = tensor_values(given, "cutout_psf_fwhm", (2,))
+    assert given.schema.field("cutout_psf_fwhm").metadata == {b"unit": b"arcsec"}
+    assert valid.all()
+    partition = next(p for p in open_catalog(shared_tiny_catalog).partitions() if p.key == task.key)
+    ids = read_partition(str(shared_tiny_catalog), partition, ["object_id"])["object_id"].to_numpy()
+    wanted = ids[:, None] % 5 * np.float32([0.5, 1.0]) if extras else np.full((task.rows, 2), np.nan)
+    np.testing.assert_array_equal(widths, wanted.astype(np.float32))
+    assert computed(planned, task).table.num_rows == task.rows
+
+
+@pytest.mark.parametrize("harm", ["gone", "flipped", "folder gone"])
+def test_widths_that_are_lost_are_said_and_not_taken_for_zeros(tmp_path, shared_tiny_catalog, toy_job, harm):
+    store = write_tensors(tmp_path / "s", shared_tiny_catalog, extras=("psf_fwhm_arcsec",))
+    planned = plan_job(toy_job(shared_tiny_catalog, store))
+    task = planned.tasks[0]
+    path = store / task.key / "psf_fwhm_arcsec" / "c" / "0" / "0"
+    if harm == "flipped":
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    elif harm == "gone":
+        path.unlink()
+    else:
+        shutil.rmtree(store / task.key / "psf_fwhm_arcsec")
+    with pytest.raises(DataError, match=r"psf_fwhm_arcsec.* make"):
+        computed(planned, task)
+
+
+def test_a_lazy_frame_refuses_a_model_that_reads_tensors_and_says_the_way(tmp_path, shared_tiny_catalog, toy_job):
+    view = open_view(shared_tiny_catalog)
+    with pytest.raises(SpecError, match=r"toy-tensors reads tensors \(cutout\).* \[input.tensors\].*with_layers"):
+        view.with_model("toy-tensors")
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
+    run(toy_job(shared_tiny_catalog, store), cluster="in-process", progress=False)
+    frame = view.with_layers("toy", store=tmp_path / "layers").to_lsdb()
+    assert {"total", "seen", "toy_flag"} <= set(frame.columns)
+
+
 def test_images_are_priced(tmp_path, shared_tiny_catalog, toy_job):
-    store = make_store(tmp_path / "store", shared_tiny_catalog)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
     planned = plan_job(toy_job(shared_tiny_catalog, store))
     groups = [store / task.key for task in planned.tasks]
     files = [path for group in groups for path in group.rglob("*") if path.is_file() and path.parent != group]
@@ -285,7 +346,7 @@ def test_images_are_priced(tmp_path, shared_tiny_catalog, toy_job):
 
 
 def test_a_shard_that_is_gone_costs_flags_not_the_job(tmp_path, shared_tiny_catalog, toy_job):
-    store = make_store(tmp_path / "store", shared_tiny_catalog)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
     job = toy_job(shared_tiny_catalog, store)
     key = max(plan_job(job).tasks, key=lambda t: t.rows).key
     shard_of(open_tensors(store), 0, key).unlink()

@@ -8,15 +8,13 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from skyloom.cli.output import DONE, FAILED, show_json, show_record, show_table, show_title
+from skyloom.cli.stores import Json, Words, show_check, show_made, show_store
 
 __all__ = ["app"]
 
 app = cyclopts.App(
     name="cutouts", help="Images aligned with a catalog: make, import, check, describe.", help_epilogue=""
 )
-Json = Annotated[bool, Parameter(negative=())]
-Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())]
 
 
 @app.command
@@ -31,6 +29,8 @@ def make(
     pixel_arcsec: float | None = None,
     bands: Words = (),
     band_key: str | None = None,
+    psf_key: str | None = None,
+    hdu: str | None = None,
     unit: str | None = None,
     dtype: str = "float32",
     json: Json = False,
@@ -59,6 +59,11 @@ def make(
         Channels, in this order; all bands of the headers unless told.
     band_key
         Header key that holds the band.
+    psf_key
+        Header key of the PSF's full width at half maximum, with its unit where the card's comment is
+        silent: FWHM=pixel or SEEING=arcsec. The usual keys are looked for unless told.
+    hdu
+        Name or number of the HDU to take; every image but errors, weights and masks unless told.
     unit
         Unit of the pixels, where headers do not state it.
     dtype
@@ -71,10 +76,9 @@ def make(
 
     made = make_cutouts(
         open_catalog(catalog), images, output, size=size, size_arcsec=size_arcsec, pixel_arcsec=pixel_arcsec,
-        bands=bands, band_key=band_key, unit=unit, dtype=dtype,
+        bands=bands, band_key=band_key, psf_key=psf_key, hdu=hdu, unit=unit, dtype=dtype,
     )  # fmt: skip
-    _show(made, as_json=json)
-    return DONE
+    return show_made(made, as_json=json)
 
 
 @app.command(name="import")
@@ -88,6 +92,7 @@ def import_(
     id_column: str | None = None,
     ids: Path | None = None,
     shape: tuple[int, int] | None = None,
+    encoding: str = "fits",
     bands: Words = (),
     pixel_arcsec: float | None = None,
     unit: str = "",
@@ -100,23 +105,28 @@ def import_(
         skyloom cutouts import hats/ztf --from alerts.parquet --columns stamp_science stamp_template --shape 63 63
             --output stores/ztf
         skyloom cutouts import hats/radio --from stamps.npy --ids ids.npy --output stores/radio
+        skyloom cutouts import hats/ztf --from packets.parquet --columns cutoutScience.stampData
+            --id-column candid --shape 63 63 --output stores/packets
 
     Parameters
     ----------
     catalog
         A descriptor's name or file, or the path or URL of a HATS catalog.
     source
-        A .npy array, a FITS cube, or Parquet (a pattern names several files) with list or tensor columns.
+        A .npy array, a FITS cube, or Parquet (a pattern names several files) with columns of lists, tensors
+        or bytes.
     output
         The store to make.
     columns
-        List columns of the Parquet file, one per channel.
+        Columns of the Parquet file, one per channel; a field of a struct as STRUCT.FIELD.
     id_column
         Its column of ids; named as the catalog's unless told.
     ids
         A .npy with one id per stamp; stamp i has id i unless told.
     shape
-        Height and width of a list column.
+        Height and width, of lists and bytes.
+    encoding
+        What bytes are: fits (a FITS file each, packed by gzip or not), or a numpy type such as '<f4'.
     bands
         Names of the channels.
     pixel_arcsec
@@ -133,10 +143,9 @@ def import_(
 
     made = import_cutouts(
         open_catalog(catalog), source, output, columns=columns, id_column=id_column, ids=ids, shape=shape or (),
-        bands=bands, pixel_arcsec=pixel_arcsec, unit=unit, dtype=dtype,
+        encoding=encoding, bands=bands, pixel_arcsec=pixel_arcsec, unit=unit, dtype=dtype,
     )  # fmt: skip
-    _show(made, as_json=json)
-    return DONE
+    return show_made(made, as_json=json)
 
 
 @app.command
@@ -155,19 +164,7 @@ def check(store: str, /, *, catalog: str, json: Json = False) -> int:
     json
         Print JSON, for programs.
     """
-    from skyloom.catalog import open_catalog
-    from skyloom.jobs.make_tensors import check_tensors
-    from skyloom.tensors import open_tensors
-
-    found, rows = check_tensors(open_tensors(store), open_catalog(catalog))
-    findings = [{"kind": f.kind, "key": f.key, "message": f.message} for f in found]
-    if json:
-        show_json({"ok": not findings, "rows": rows, "findings": findings})
-    elif findings:
-        show_table(findings, title=f"{len(findings)} findings in {rows:,} rows")
-    else:
-        show_title(f"nothing wrong in {rows:,} rows")
-    return FAILED if findings else DONE
+    return show_check(store, catalog, as_json=json)
 
 
 @app.command
@@ -184,23 +181,4 @@ def describe(store: str, /, *, json: Json = False) -> int:
     json
         Print JSON, for programs.
     """
-    from dataclasses import asdict
-
-    from skyloom.tensors import open_tensors
-
-    said = asdict(open_tensors(store).layout)
-    if json:
-        show_json(said)
-    else:
-        show_record(said)
-    return DONE
-
-
-def _show(made: object, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    said = asdict(made)  # type: ignore[call-overload]
-    if as_json:
-        show_json(said)
-    else:
-        show_record(said)
+    return show_store(store, as_json=json)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, NotFoundError
 
-__all__ = ["MOMENTS", "STATMORPH", "light_moments", "statmorph_values"]
+__all__ = ["MOMENTS", "STATMORPH", "light_moments", "light_moments_of", "statmorph_values"]
 
 MOMENTS = (
     "half_light_px",
@@ -93,6 +93,14 @@ def light_moments(image: NDArray[np.floating]) -> NDArray[np.float32]:
         np.log10(total / (sigma * np.sqrt(size))),
     )
     return np.array(values, dtype=np.float32)
+
+
+def light_moments_of(images: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Measure N galaxies, images of shape (N, size, size), with `light_moments`: (N, len(MOMENTS))."""
+    found = np.empty((len(images), len(MOMENTS)), dtype=np.float32)
+    for row, image in enumerate(images):
+        found[row] = light_moments(image)
+    return found
 
 
 def statmorph_values(image: NDArray[np.floating]) -> tuple[NDArray[np.float32], int]:

@@ -41,7 +41,11 @@ def with_model(
     model = load_model(name, weights, settings)
     if model.tensors:
         names = ", ".join(read.name for read in model.tensors)
-        msg = f"model {name} reads tensors ({names}), which only a job does: name their stores in [input.tensors]"
+        msg = (
+            f"model {name} reads tensors ({names}), and rows of a lazy frame, which may be filtered, do not lie "
+            "as those of a store do. Write a job that names their stores in [input.tensors], run it with "
+            "skyloom.run(...) or `skyloom run`, and open what it wrote with catalog.with_layers(...)"
+        )
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, model=name)
     criteria = criteria_of(eligibility, model, view.base, view.layers, columns)
     others = criteria.eligibility.columns if criteria else ()

@@ -1,10 +1,9 @@
-"""Make a tensor store for a catalog: partition by partition, a shard's rows in memory at a time."""
+"""Make a store of cutouts for a catalog."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skyloom.catalog import Catalog, read_partition
+from skyloom.catalog import Catalog
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
-from skyloom.imaging import ImageSet, cut_rows, find_images
-from skyloom.jobs.plan import row_keys_of
-from skyloom.tensors import Finding, Layout, PartitionWriter, TensorStore, check_store, create_store, key_arrays
-from skyloom.tensors.read import open_tensors
+from skyloom.imaging import Image, ImageSet, cut_rows, find_images, open_stamps
+from skyloom.imaging.parquet_stamps import parquet_column
+from skyloom.jobs.matching import MatchIds
+from skyloom.jobs.sources import same_unit
+from skyloom.jobs.stores import Made, Tensors, check_tensors, make_store, store_layout
 
-__all__ = ["Made", "check_tensors", "import_cutouts", "make_cutouts"]
+__all__ = ["Made", "MadeCutouts", "check_tensors", "import_cutouts", "make_cutouts"]
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What was made of a store."""
+@dataclass(frozen=True)
+class MadeCutouts(Made):
+    """What was made of a store of stamps that somebody else cut."""
 
-    store: str
-    partitions: int
-    made: int
-    """Partitions made now; the others were there."""
-    rows: int
-    without: int
-    """Rows made now that have no tensor."""
-    shape: tuple[int, ...]
-    bytes: int
+    unreadable: int = 0
+    """Stamps that could not be read; their rows have no tensor."""
+    first_unreadable: str = ""
 
 
 def make_cutouts(
@@ -48,6 +42,8 @@ def make_cutouts(
     pixel_arcsec: float | None = None,
     bands: Sequence[str] = (),
     band_key: str | None = None,
+    psf_key: str | None = None,
+    hdu: str | None = None,
     unit: str | None = None,
     dtype: str = "float32",
 ) -> Made:
@@ -67,24 +63,26 @@ def make_cutouts(
         Resample onto this scale, north up.
     bands : sequence of str
         Channels in order; by default all bands of the headers, sorted.
-    band_key, unit, dtype : str
-        Header key of the band; unit of the pixels where headers do not say; type to store.
+    band_key, psf_key, hdu : str, optional
+        Header keys of the band and of the PSF's width, and the HDU to take; see
+        `skyloom.imaging.find_images`. Widths are stored per row and band, in arcsec, NaN where the
+        image taken for the row states none.
+    unit, dtype : str
+        Unit of the pixels where headers do not say; type to store.
 
     Raises
     ------
     SpecError
         If size, bands, units or pixel scales leave it open what to make.
     """
-    found = find_images(images, band_key=band_key)
+    found = find_images(images, band_key=band_key, psf_key=psf_key, hdu=hdu)
     bands = tuple(bands) or tuple(sorted({image.band for image in found}))
     used = [image for image in found if image.band in bands]
     lacking = sorted(set(bands) - {image.band for image in used})
     if lacking:
         there = ", ".join(sorted({image.band or "(none stated)" for image in found}))
         raise _wrong(f"no image has band {', '.join(lacking)}; there is: {there}. Say band=PLACE in --images")
-    units = {image.unit for image in used}
-    if unit is None and len(units) > 1:
-        raise _wrong(f"the images have several units ({', '.join(sorted(map(repr, units)))}); convert them")
+    unit = _one_unit(used, unit)
     scales = [image.pixel_arcsec for image in used]
     if pixel_arcsec is None and max(scales) / min(scales) > 1.01:
         raise _wrong(
@@ -94,26 +92,92 @@ def make_cutouts(
     if (size is None) == (size_arcsec is None):
         raise _wrong("give either --size in pixels or --size-arcsec")
     side = size if size is not None else max(1, round((size_arcsec or 0.0) / scale))
-    origin = {
+    origin: dict[str, Any] = {
         "images": [[str(i.path), i.hdu, i.path.stat().st_size, i.path.stat().st_mtime_ns] for i in used],
         "grid": "images' own" if pixel_arcsec is None else "TAN, north up, bilinear",
     }
-    layout = _layout(
+    widths = np.array([image.psf_fwhm_arcsec for image in used] + [np.nan], np.float32)  # the last: no image
+    stated = bool(np.isfinite(widths).any())
+    if stated:
+        origin["psf_fwhm"] = _widths_of(used)
+    layout = store_layout(
         catalog,
+        kind="cutouts",
         shape=(len(bands), side, side),
         bands=bands,
         pixel_arcsec=scale,
-        unit=units.pop() if unit is None else unit,
+        unit=unit,
         dtype=dtype,
         origin=origin,
+        extras=("psf_fwhm_arcsec",) if stated else (),
     )
     opened = ImageSet(used)
 
-    def cut(rows: pa.Table) -> NDArray[Any]:
+    def cut(rows: pa.Table, _: int) -> Tensors:
         ra, dec = (rows[name].to_numpy().astype(np.float64) for name in (catalog.ra_column, catalog.dec_column))
-        return cut_rows(opened, ra, dec, bands=bands, size=side, pixel_arcsec=pixel_arcsec).values
+        made = cut_rows(opened, ra, dec, bands=bands, size=side, pixel_arcsec=pixel_arcsec)
+        return made.values, {"psf_fwhm_arcsec": widths[made.image]} if stated else {}
 
-    return _make(catalog, layout, output, [catalog.ra_column, catalog.dec_column], cut)
+    try:
+        return make_store(catalog, layout, output, [catalog.ra_column, catalog.dec_column], cut)
+    finally:
+        opened.close()
+
+
+def _one_unit(images: Sequence[Image], said: str | None) -> str:
+    """Return the unit of all images; `said` is that of those which state none, or none that is known.
+
+    Raises
+    ------
+    SpecError
+        If images state several units, some do and some do not, or `said` contradicts them.
+    """
+    stated: dict[str, Image] = {}
+    for image in images:
+        own = image.unit
+        if said is not None and not (own and _is_unit(own)):
+            own = said
+        if not any(same_unit(own, other) for other in stated):
+            stated[own] = image
+    if said is not None and len(stated) == 1 and not same_unit(next(iter(stated)), said):
+        own, image = next(iter(stated.items()))
+        raise _wrong(f"{image.path}[{image.hdu}] is in {own!r} by its header, and --unit says {said!r}")
+    if len(stated) > 1:
+        lines = "\n".join(
+            f"  {own or 'no unit stated'}: band {image.band or '(none stated)'}, {image.path}[{image.hdu}]"
+            for own, image in stated.items()
+        )
+        raise _wrong(
+            f"the images have several units (BUNIT), and pixels of a store have one:\n{lines}\nConvert the "
+            "images; --unit says the unit of those that state none"
+        )
+    return next(iter(stated))
+
+
+def _is_unit(text: str) -> bool:
+    from astropy import units
+
+    try:
+        units.Unit(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _widths_of(images: Sequence[Image]) -> dict[str, Any]:
+    """Return what the images of each band say of their PSF, for the store's description."""
+    found: dict[str, Any] = {}
+    for band in dict.fromkeys(image.band for image in images):
+        of_band = [image for image in images if image.band == band]
+        known = [image for image in of_band if np.isfinite(image.psf_fwhm_arcsec)]
+        widths = [round(image.psf_fwhm_arcsec, 6) for image in known]
+        found[band] = {
+            "images": len(of_band),
+            "stated": len(known),
+            "arcsec": [min(widths), max(widths)] if widths else [],
+            "keys": sorted({image.psf_key for image in known}),
+        }
+    return found
 
 
 def import_cutouts(
@@ -125,11 +189,12 @@ def import_cutouts(
     id_column: str | None = None,
     ids: str | Path | None = None,
     shape: Sequence[int] = (),
+    encoding: str = "fits",
     bands: Sequence[str] = (),
     pixel_arcsec: float | None = None,
     unit: str = "",
     dtype: str = "float32",
-) -> Made:
+) -> MadeCutouts:
     """Bring stamps that somebody else cut into a store, matched to the catalog by id.
 
     Parameters
@@ -138,17 +203,22 @@ def import_cutouts(
         With an id column.
     source : path-like
         ``.npy`` (N, C, H, W) or (N, H, W); a FITS cube of the same; or Parquet, a file or a
-        pattern of several (``"cutouts-*.parquet"``), with one list column per channel or one
-        column of fixed-shape tensors.
+        pattern of several (``"cutouts-*.parquet"``), with one column of lists or bytes per
+        channel or one column of fixed-shape tensors.
     output : path-like
     columns : sequence of str
-        List columns of a Parquet file, one per channel; or its one column of tensors.
+        Columns of lists or bytes of a Parquet file, one per channel, or its one column of tensors;
+        a field of a struct as ``cutoutScience.stampData``.
     id_column : str, optional
         Column of the Parquet file with ids; named as the catalog's unless told.
     ids : path-like, optional
         ``.npy`` with the N ids. Without it, row *i* has id *i*, as `catalog import` numbers rows.
     shape : sequence of int
-        (H, W) of a list column; tensors say theirs.
+        (H, W) of a column of lists or bytes; tensors say theirs.
+    encoding : str
+        What bytes are: ``"fits"``, a FITS file each, packed by gzip or not; or the values in a numpy
+        type, such as ``"<f4"``. A stamp that cannot be read, or is of another shape, costs its own
+        row and is counted.
     bands, pixel_arcsec, unit, dtype
         What the stamps are.
 
@@ -166,24 +236,22 @@ def import_cutouts(
     if not paths:
         msg = f"there is no file {path}"
         raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, path=str(path))
+    stamps = open_stamps(paths, columns=columns, shape=shape, encoding=encoding)
     if path.suffix == ".parquet":
-        whole = _parquet_shape(paths, columns, shape)
-        known = np.concatenate([_parquet_ids(each, id_column or catalog.id_column) for each in paths])
-        stamps = _parquet_stamps(paths, columns, whole)
+        known = _ids(paths, id_column or catalog.id_column)
     else:
-        stamps = _array(path)
-        known = np.arange(len(stamps)) if ids is None else np.load(ids)
-    if len(known) != len(stamps):
-        raise _wrong(f"{path} has {len(stamps)} stamps and there are {len(known)} ids")
-    order = np.argsort(known, kind="stable")
-    ordered = known[order]
-    if len(known) and (ordered[1:] == ordered[:-1]).any():
-        twice = ordered[1:][ordered[1:] == ordered[:-1]][0]
+        known = np.arange(stamps.shape[0]) if ids is None else _array_of_ids(ids)
+    if len(known) != stamps.shape[0]:
+        raise _wrong(f"{path} has {stamps.shape[0]} stamps and there are {len(known)} ids")
+    match = MatchIds(known)
+    if len(match.repeated):
+        twice = match.repeated[0]
         msg = f"{path}: id {twice} occurs twice; each row of the catalog has one stamp"
         raise DataError(msg, kind=ErrorKind.DUPLICATE_ID, file=str(path))
     stats = [each.stat() for each in paths]
-    layout = _layout(
+    layout = store_layout(
         catalog,
+        kind="cutouts",
         shape=stamps.shape[1:],
         bands=tuple(bands),
         pixel_arcsec=pixel_arcsec,
@@ -195,135 +263,36 @@ def import_cutouts(
         },
     )
 
-    def take(rows: pa.Table) -> NDArray[Any]:
+    def take(rows: pa.Table, _: int) -> Tensors:
         wanted = rows[catalog.id_column].to_numpy(zero_copy_only=False)
         out = np.full((len(wanted), *stamps.shape[1:]), np.nan, np.float32)
-        if len(ordered):
-            at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-            there = ordered[at] == wanted
-            out[there] = stamps[order[at[there]]]
-        return out
+        at = match(wanted)
+        out[at >= 0] = stamps.take(at[at >= 0])
+        return out, {}
 
-    return _make(catalog, layout, output, [catalog.id_column], take)
-
-
-def _parquet_ids(path: Path, name: str) -> NDArray[Any]:
-    if name not in pq.read_schema(path).names:
-        raise _wrong(f"{path} has no id column {name!r}; name it with --id-column")
-    return np.asarray(pq.ParquetFile(path).read(columns=[name], use_threads=False)[name].to_numpy())
+    made = make_store(catalog, layout, output, [catalog.id_column], take)
+    return MadeCutouts(**asdict(made), unreadable=stamps.unreadable, first_unreadable=stamps.first_unreadable)
 
 
-def _parquet_shape(paths: Sequence[Path], columns: Sequence[str], shape: Sequence[int]) -> tuple[int, ...]:
-    """Return (N, C, H, W) of the stamps in some Parquet files.
-
-    Raises
-    ------
-    SpecError
-        If a file lacks a column, or nothing says the shape of its lists.
-    """
+def _ids(paths: Sequence[Path], name: str) -> NDArray[Any]:
+    found = []
     for path in paths:
-        schema = pq.read_schema(path)
-        for name in columns:
-            if name not in schema.names:
-                raise _wrong(f"{path} has no column {name!r}; there is: {', '.join(schema.names)}")
-    rows = sum(pq.read_metadata(path).num_rows for path in paths)
-    found = [pq.read_schema(paths[0]).field(name).type for name in columns]
-    if len(found) == 1 and isinstance(found[0], pa.FixedShapeTensorType):
-        own = tuple(found[0].shape)
-        return (rows, *((1, *own) if len(own) == 2 else own))
-    if not columns or len(shape) != 2:
-        raise _wrong("name the list columns with --columns and their height and width with --shape H W")
-    return (rows, len(columns), *shape)
+        file = pq.ParquetFile(path)
+        if name not in file.schema_arrow.names and name.partition(".")[0] not in file.schema_arrow.names:
+            raise _wrong(f"{path} has no id column {name!r}; name it with --id-column")
+        found.append(parquet_column(file.read(columns=[name], use_threads=False), name).to_numpy())
+    return np.concatenate(found)
 
 
-def _parquet_stamps(paths: Sequence[Path], columns: Sequence[str], whole: tuple[int, ...]) -> NDArray[Any]:
-    # The rows of a partition are anywhere in the files: they are read once, in order, into a file that has
-    # no name, so that memory holds only what is looked at.
-    out = np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=whole) if whole[0] else np.empty(whole)  # noqa: SIM115
-    for channel, name in enumerate(columns):
-        to = slice(None) if len(columns) == 1 else slice(channel, channel + 1)
-        shape = whole[1:] if len(columns) == 1 else (1, *whole[2:])
-        at = 0
-        for path in paths:
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=[name], use_threads=False):
-                column = batch.column(0)
-                storage = column.storage if isinstance(column.type, pa.FixedShapeTensorType) else column
-                flat = storage.flatten().to_numpy(zero_copy_only=False)
-                if len(flat) != batch.num_rows * int(np.prod(shape)):
-                    raise _wrong(f"{path}: lists of {name!r} do not have {shape} values each, or are null")
-                out[at : at + batch.num_rows, to] = flat.reshape(-1, *shape)
-                at += batch.num_rows
-    return out
-
-
-def _array(path: Path) -> NDArray[Any]:
-    if path.suffix == ".npy":
-        found = np.load(path, mmap_mode="r")
-    elif path.name.lower().endswith((".fits", ".fits.gz", ".fz")):
-        from astropy.io import fits
-
-        with fits.open(path, memmap=False) as hdus:
-            data = next((hdu.data for hdu in hdus if hdu.is_image and len(hdu.shape) >= 3), np.empty(0))
-        found = np.ma.filled(np.ma.asarray(data).astype(np.float32), np.nan)
-    else:
-        raise _wrong(f"{path}: stamps come from .npy, FITS or .parquet")
-    if found.ndim not in {3, 4}:
-        raise _wrong(f"{path} has shape {found.shape}; stamps are (N, H, W) or (N, C, H, W)")
-    return np.asarray(found[:, None] if found.ndim == 3 else found)
-
-
-def _layout(catalog: Catalog, **said: Any) -> Layout:
-    return Layout(
-        kind="cutouts", catalog=catalog.name, snapshot=catalog.snapshot(), keys=row_keys_of(catalog), **said
-    )
-
-
-def _make(
-    catalog: Catalog,
-    layout: Layout,
-    output: str | Path,
-    columns: Sequence[str],
-    tensors: Callable[[pa.Table], NDArray[Any]],
-) -> Made:
-    """Make the partitions that are not there yet."""
-    store = create_store(output, layout)
-    opened = open_tensors(output)
-    partitions = catalog.partitions()
-    done = set(opened.statements(partition.key for partition in partitions))
-    step = max(1, layout.shard_rows)
-    without = 0
-    for partition in partitions:
-        if partition.key in done:
-            continue
-        rows = read_partition(catalog.root, partition, list(dict.fromkeys([*layout.keys, *columns])))
-        with PartitionWriter(store, layout, partition.key, key_arrays(rows, layout.keys)) as writer:
-            for start in range(0, rows.num_rows, step):
-                values = tensors(rows.slice(start, step))
-                without += int((~np.isfinite(values).any(axis=tuple(range(1, values.ndim)))).sum())
-                writer.append(values)
-            writer.commit()
-    held = opened.statements(partition.key for partition in partitions)
-    return Made(
-        store.root, len(partitions), len(partitions) - len(done), sum(s.rows for s in held.values()),
-        without, layout.shape, sum(s.size_bytes for s in held.values()),
-    )  # fmt: skip
-
-
-def check_tensors(store: TensorStore, catalog: Catalog) -> tuple[list[Finding], int]:
-    """Look at every byte of a store, and whether its rows are the catalog's; findings, and rows looked at."""
-
-    def partitions() -> Any:
-        for partition in catalog.partitions():
-            rows = read_partition(catalog.root, partition, list(store.layout.keys))
-            yield partition.key, key_arrays(rows, store.layout.keys)
-
-    findings, rows = check_store(store, partitions())
-    if store.layout.snapshot != catalog.snapshot():
-        text = (
-            f"the store was made for {store.layout.snapshot} of {store.layout.catalog}, not {catalog.snapshot()}"
-        )
-        findings.insert(0, Finding(str(ErrorKind.SNAPSHOT_CHANGED), "", text))
-    return findings, rows
+def _array_of_ids(path: str | Path) -> NDArray[Any]:
+    try:
+        found = np.load(path)
+    except (OSError, ValueError) as error:
+        msg = f"{path} holds no ids: {error}; --ids is a .npy array with one id per stamp"
+        raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(path)) from error
+    if found.ndim != 1:
+        raise _wrong(f"{path} has shape {found.shape}; --ids has one id per stamp")
+    return np.asarray(found)
 
 
 def _wrong(text: str, **context: Mapping[str, Any]) -> SpecError:

@@ -17,7 +17,7 @@ from skyloom.jobs.sources import same_unit
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING
 from skyloom.runtime.tensors import TensorInput, tensor_column
 from skyloom.storage import canonical_json, sha256_bytes
-from skyloom.tensors import CORRUPT, Statement, TensorSlice, TensorStore, key_arrays, open_tensors
+from skyloom.tensors import CORRUPT, Cutouts, Statement, TensorSlice, TensorStore, key_arrays, open_tensors
 
 __all__ = ["AHEAD", "TensorRows", "TensorSource", "bind_tensors", "catalog_part", "open_stores", "task_digest"]
 
@@ -72,8 +72,8 @@ def bind_tensors(
     Raises
     ------
     SpecError
-        If a store is not named, or is named and not read, or its shape, unit, bands or pixel
-        scale are not the model's; all of a store's mismatches at once.
+        If a store is not named, or is named and not read, or its shape, unit, bands, pixel
+        scale or wavelengths are not the model's; all of a store's mismatches at once.
     NotFoundError
         If there is no store, or it is not finished.
     ConflictError
@@ -90,9 +90,10 @@ def bind_tensors(
     missing = [read for read in reads if read.name not in stores]
     if missing:
         asked = "\n".join(f"  {r.name}: {r.description or 'tensors'} of shape {r.shape}" for r in missing)
+        verb = "cutouts" if missing[0].grid is None else "spectra"
         msg = (
             f"the model reads tensors that no store is named for:\n{asked}\nName one in [input.tensors], as in "
-            f'{missing[0].name} = "stores/{catalog.name}"; `skyloom cutouts make` makes it'
+            f'{missing[0].name} = "stores/{catalog.name}"; `skyloom {verb} make` makes it'
         )
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, tensor=missing[0].name)
     return tuple(_bound(read, catalog, keys, stores[read.name], units.get(read.name)) for read in reads)
@@ -150,10 +151,13 @@ def _check_fits(read: TensorInput, store: TensorStore, unit: str) -> None:
         stated = f"are {', '.join(layout.bands)}" if layout.bands else "are not stated"
         troubles.append(f"its bands {stated}; the model reads {', '.join(read.bands)}, in this order")
     if read.pixel_arcsec is not None:
-        there = layout.pixel_arcsec
-        if there is None or abs(there / read.pixel_arcsec - 1.0) > PIXEL_TOLERANCE:
-            stated = "is not stated" if there is None else f'is {there:g}"'
+        scale = layout.pixel_arcsec
+        if scale is None or abs(scale / read.pixel_arcsec - 1.0) > PIXEL_TOLERANCE:
+            stated = "is not stated" if scale is None else f'is {scale:g}"'
             troubles.append(f'its pixel scale {stated}; the model reads {read.pixel_arcsec:g}" per pixel')
+    if read.grid is not None and not (layout.grid is not None and layout.grid.agrees(read.grid)):
+        stated = "are not stated" if layout.grid is None else f"are {layout.grid}"
+        troubles.append(f"its wavelengths {stated}; the model reads {read.grid}")
     if read.unit != ANY_UNIT and not same_unit(unit, read.unit):
         stated = f"are in {unit!r}" if unit else "do not state their unit"
         wanted = repr(read.unit) if read.unit else "dimensionless numbers"
@@ -218,7 +222,7 @@ class TensorRows:
             msg = f"a tensor store changed in partition {key} since the job was planned; run the job again"
             raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, key=key)
         self._partitions = {name: store.open_partition(key, statements[name]) for name, store in stores.items()}
-        self._units = units
+        self._stores, self._units = stores, units
         self._step = min((store.slice_rows() for store in stores.values()), default=0)
 
     def __bool__(self) -> bool:
@@ -239,16 +243,24 @@ class TensorRows:
         return _Read(*cut, [partition.read(*cut) for partition in self._partitions.values()])
 
     def beside(self, rows: pa.RecordBatch, read: _Read) -> tuple[pa.RecordBatch, NDArray[np.uint32]]:
-        """Return rows with their tensors and coverage, and the platform's flags of each row."""
+        """Return rows with what lies in the stores, and the platform's flags of each row.
+
+        Beside each tensor ``name`` lies ``name_coverage``, the fraction of its pixels with data, and beside a
+        cutout ``name_psf_fwhm``, a tensor of one width in arcsec per band, NaN where it is not known.
+        """
         arrays, fields = list(rows.columns), list(rows.schema)
         # Not `rows.num_rows`: rows of a model that reads nothing else have no column to count.
         flag = np.zeros(read.stop - read.start, np.uint32)
-        for name, found in zip(self._partitions, read.slices, strict=True):
+        for (name, store), found in zip(self._stores.items(), read.slices, strict=True):
             column, coverage, bits = _columns(found)
             unit = self._units.get(name, "")
             arrays += [column, coverage]
             fields.append(pa.field(name, column.type, metadata={"unit": unit} if unit else None))
             fields.append(pa.field(f"{name}_coverage", coverage.type))
+            if isinstance(store, Cutouts):
+                widths = tensor_column(found.psf_fwhm_arcsec)
+                arrays.append(widths)
+                fields.append(pa.field(f"{name}_psf_fwhm", widths.type, metadata={"unit": "arcsec"}))
             flag |= bits
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), flag
 

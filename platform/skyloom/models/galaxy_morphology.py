@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.features.morphology import MOMENTS, STATMORPH, light_moments, statmorph_values
+from skyloom.features.morphology import MOMENTS, STATMORPH, light_moments_of, statmorph_values
 from skyloom.runtime.contract import Flag, Inputs, Weights, refuse_weights
 from skyloom.runtime.tensors import TensorInput, tensor_values
 
@@ -108,8 +108,7 @@ def inputs(config: Config, rows: pa.RecordBatch) -> Inputs:
     flag = np.where(valid, 0, _NO_CUTOUT.mask).astype(np.uint32)
     flag[valid & (coverage < config.min_coverage)] |= np.uint32(_LOW_COVERAGE.mask)
     moments = np.full((len(flag), len(MOMENTS)), np.nan, dtype=np.float32)
-    for i in np.flatnonzero(flag == 0):
-        moments[i] = light_moments(values[i, 0])
+    moments[flag == 0] = light_moments_of(values[flag == 0, 0])
     flag[(flag == 0) & np.isnan(moments).all(axis=1)] |= np.uint32(_NO_SOURCE.mask)
     scorable = flag == 0
     return Inputs({"moments": moments[scorable], "image": values[scorable, 0]}, flag, scorable)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skyloom.errors import DataError, ErrorKind, SpecError
+from skyloom.spectra.grid import Grid
 
 __all__ = ["TensorInput", "tensor_column", "tensor_values"]
 
@@ -29,12 +30,14 @@ class TensorInput:
     shape: tuple[int, ...]
     """Of one row: ``(C, H, W)`` of a cutout, ``(C, L)`` of a spectrum."""
     unit: str = ""
-    """IVOA/astropy unit of the values; ``"*"`` for any."""
+    """IVOA/astropy unit of the values, of a spectrum's flux; ``"*"`` for any."""
     description: str = ""
     bands: tuple[str, ...] = ()
-    """Passbands along the first axis; empty where any will do."""
+    """Passbands along the first axis, ``("flux", "ivar")`` of a spectrum; empty where any will do."""
     pixel_arcsec: float | None = None
     """Pixel scale that the system was trained for; None for any."""
+    grid: Grid | None = None
+    """Wavelengths of a spectrum; None for any."""
 
     def __post_init__(self) -> None:
         if not self.shape or min(self.shape) < 1:
@@ -42,6 +45,9 @@ class TensorInput:
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, tensor=self.name)
         if self.bands and len(self.bands) != self.shape[0]:
             msg = f"tensor {self.name!r} has {self.shape[0]} channels and {len(self.bands)} bands: {self.bands}"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, tensor=self.name)
+        if self.grid is not None and self.grid.pixels != self.shape[-1]:
+            msg = f"tensor {self.name!r} has {self.shape[-1]} pixels, and its grid {self.grid.pixels}"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, tensor=self.name)
 
 

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from io import BytesIO
 from itertools import islice
@@ -29,7 +30,7 @@ from skyloom.storage.files import failpoint
 from skyloom.storage.log import ChunkedLog
 from skyloom.storage.names import check_inside
 from skyloom.storage.refusals import of_the_moment, unanswered
-from skyloom.storage.requests import ObjectFile, RequestFailedError, Requests
+from skyloom.storage.requests import ObjectFile, RequestFailedError, Requests, failures
 
 __all__ = ["MAX_OBJECT_BYTES", "ObjectStore", "open_objects"]
 
@@ -42,6 +43,7 @@ WAITS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 TEMPORARY = ".tmp-"
 """Names that start so are garbage by definition: left by a probe that could not remove them."""
 PROBE_WRITERS = 4
+RANGE_NOT_SATISFIABLE = 416
 THREADS = 16
 """Requests at once where many small objects are read."""
 
@@ -184,6 +186,27 @@ class ObjectStore:
         """Return a seekable file to read parts of `name` from; `NotFoundError` if it is not there."""
         with self._translated(name):
             return cast("IO[bytes]", ObjectFile(self.requests, self.key(name)))
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """Turn failed reads of a library, that reads with ``requests.reader``, into our errors.
+
+        Raises
+        ------
+        NotFoundError, TransientError, SpecError
+            As `read` does.
+        ValueError
+            If an object is shorter than the range that was asked of it.
+        """
+        with self._translated(name):
+            try:
+                with failures():
+                    yield
+            except RequestFailedError as error:
+                if error.status == RANGE_NOT_SATISFIABLE:
+                    msg = f"{self.location(name)} is shorter than what was asked of it"
+                    raise ValueError(msg) from None
+                raise
 
     def log(self, name: str) -> ChunkedLog:
         """Return a log that saves its lines as numbered objects."""

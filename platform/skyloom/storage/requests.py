@@ -65,6 +65,11 @@ class Requests:
         self._reader = client(timeout_s=READ_S, max_retries=READ_RETRIES)
         self._writer = client(timeout_s=_write_s(SMALL_BYTES), max_retries=0)
 
+    @property
+    def reader(self) -> Any:
+        """The `obstore` store that reads are made with; for a library that reads by itself."""
+        return self._reader
+
     def create(self, key: str, data: bytes, attempt: str) -> None:
         """PUT an object under the condition that there is none; the answer may get lost."""
         import obstore

@@ -11,7 +11,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from skyloom.errors import SkyloomError
-from skyloom.tensors.read import CORRUPT, PartitionTensors, TensorStore
+from skyloom.tensors.partition import CORRUPT, PartitionTensors
+from skyloom.tensors.read import TensorStore
 
 __all__ = ["Finding", "check_store"]
 
@@ -21,7 +22,8 @@ class Finding:
     """Something that is wrong in a store."""
 
     kind: str
-    """``"file-missing"``, ``"file-changed"``, ``"chunk-missing"``, ``"chunk-corrupt"``, or an error's kind."""
+    """``"file-missing"``, ``"file-changed"``, ``"chunk-missing"``, ``"chunk-corrupt"``, ``"bad-ivar"``, or an
+    error's kind."""
     key: str
     message: str
 
@@ -82,10 +84,24 @@ def _chunks(partition: PartitionTensors) -> list[Finding]:
     step = partition.store.slice_rows()
     findings = []
     for start in range(0, partition.statement.rows, step):
-        faults = partition.read(start, min(start + step, partition.statement.rows)).faults
-        for fault in np.unique(faults[faults > 0]):
-            rows = start + np.flatnonzero(faults == fault)
+        found = partition.read(start, min(start + step, partition.statement.rows))
+        for fault in np.unique(found.faults[found.faults > 0]):
+            rows = start + np.flatnonzero(found.faults == fault)
             what = "corrupt" if fault == CORRUPT else "missing"
             text = f"{len(rows)} rows from {rows[0]} to {rows[-1]} have no readable tensor: chunks are {what}"
             findings.append(Finding(f"chunk-{what}", partition.key, text))
+        wrong = start + np.flatnonzero((found.faults == 0) & _impossible(partition.store, found.values))
+        if len(wrong):
+            text = (
+                f"{len(wrong)} rows from {wrong[0]} to {wrong[-1]} have inverse variances that are negative or NaN"
+            )
+            findings.append(Finding("bad-ivar", partition.key, text))
     return findings
+
+
+def _impossible(store: TensorStore, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which rows have weights that no spectrum has; images may have any values."""
+    bands = store.layout.bands
+    if store.layout.kind != "spectra" or "ivar" not in bands:
+        return np.zeros(len(values), np.bool_)
+    return np.asarray(~(values[:, bands.index("ivar")] >= 0).all(axis=1))

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from skyloom.errors import DataError, ErrorKind, SpecError, close_matches
+from skyloom.spectra.grid import Grid
 from skyloom.storage import canonical_json, sha256_bytes
 
 __all__ = ["CODECS", "EXTRAS", "FORMAT", "Layout", "Statement"]
@@ -55,7 +56,7 @@ class Layout:
     Raises
     ------
     SpecError
-        If shape, type, codec or bands make no sense.
+        If shape, type, codec, bands or wavelengths make no sense.
     """
 
     kind: str
@@ -70,11 +71,13 @@ class Layout:
     """Of one row: (C, H, W) or (C, L)."""
     dtype: str = "float32"
     unit: str = ""
+    """Of the values; of a spectrum, of its flux: the inverse variance is in 1 / unit**2."""
     bands: tuple[str, ...] = ()
-    """Along the first axis: passbands, or what the channels of a spectrum are."""
+    """Along the first axis: passbands; of a spectrum, ``("flux", "ivar")`` or ``("flux",)``."""
     pixel_arcsec: float | None = None
     wavelength: Mapping[str, Any] | None = None
-    """Grid of a spectrum: ``{"start": 3700.0, "step": 1e-4, "log10": true, "unit": "Angstrom"}``."""
+    """Grid of a spectrum, as `skyloom.spectra.Grid` says it: ``{"start": 3.57, "step": 1e-4, "log10": true,
+    "unit": "Angstrom", "medium": "vacuum"}``."""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """What the tensors were made of, and how."""
     codec: str = "none"
@@ -98,6 +101,8 @@ class Layout:
             raise _wrong(f"{len(self.bands)} bands ({', '.join(self.bands)}) for {self.shape[0]} channels")
         if self.pixel_arcsec is not None and not self.pixel_arcsec > 0:
             raise _wrong(f"pixel_arcsec must be positive, got {self.pixel_arcsec}")
+        if self.wavelength is not None:
+            Grid.of(self.wavelength, self.shape[-1])
         chunk = self.chunk_rows or max(1, CHUNK_BYTES // self.row_bytes)
         object.__setattr__(self, "chunk_rows", chunk)
         object.__setattr__(
@@ -110,6 +115,11 @@ class Layout:
     def _check(what: str, value: str, known: Any) -> None:
         if value not in known:
             raise _wrong(f"there is no {what} {value!r}: {close_matches(value, known)}")
+
+    @property
+    def grid(self) -> Grid | None:
+        """Wavelengths of a spectrum; None if the store does not state them."""
+        return None if self.wavelength is None else Grid.of(self.wavelength, self.shape[-1])
 
     @property
     def row_bytes(self) -> int:

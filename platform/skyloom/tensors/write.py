@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,49 +18,15 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError
-from skyloom.storage import LocalStore, check_name, open_store
+from skyloom.errors import DataError, ErrorKind
+from skyloom.storage import LocalStore, check_name
+from skyloom.storage.files import failpoint
 from skyloom.storage.store import TEMPORARY, translated
 from skyloom.tensors.keys import keys_digest
 from skyloom.tensors.layout import CODECS, Layout, Statement, group_json
-from skyloom.tensors.read import coverage_of
+from skyloom.tensors.partition import coverage_of
 
-__all__ = ["PartitionWriter", "create_store"]
-
-ABANDONED_S = 86_400
-"""A temporary directory that nobody touched for so long belongs to a process that died."""
-
-
-def create_store(location: str | Path, layout: Layout) -> LocalStore:
-    """Make a store, or take up one that the same request began.
-
-    Raises
-    ------
-    SpecError
-        If the location is no directory of a file system: copy a finished store to where it
-        shall be read from.
-    ConflictError
-        If a store with another layout lies there; the differences are listed.
-    """
-    store = open_store(location)
-    if not isinstance(store, LocalStore):
-        msg = f"a store is made on a file system, not at {location}; make it in a directory, then copy it there"
-        raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, store=str(location))
-    store.make_directories([])
-    if not store.put_if_absent("zarr.json", layout.to_json()):
-        found = Layout.from_json(store.read("zarr.json"), where=store.location("zarr.json"))
-        differences = Layout.from_json(layout.to_json(), where="the request").differences(found)
-        if differences:
-            listed = "\n".join(f"  {line}" for line in differences)
-            msg = (
-                f"{store.root} holds another store than the one asked for (asked, found):\n{listed}\n"
-                "Give another --output"
-            )
-            raise ConflictError(msg, kind=ErrorKind.ALREADY_EXISTS, store=store.root)
-    for left in Path(store.root).glob(f"{TEMPORARY}*"):
-        if time.time() - left.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
-    return store
+__all__ = ["PartitionWriter"]
 
 
 class PartitionWriter:
@@ -140,7 +105,7 @@ class PartitionWriter:
             count = min(len(values) - done, len(self._buffer) - into)
             piece = self._fitting(values[done : done + count])
             self._buffer[into : into + count] = piece
-            self._coverage[self._at : self._at + count] = coverage_of(piece)
+            self._coverage[self._at : self._at + count] = coverage_of(piece, self.layout)
             if self._mask is not None:
                 self._mask[into : into + count] = 0 if mask is None else mask[done : done + count]
             if psf_fwhm_arcsec is not None:
@@ -177,6 +142,7 @@ class PartitionWriter:
                 chunks=-(-self.rows // self.layout.chunk_rows),
                 files=self._synced(),
             )
+            failpoint("before-statement")
             # Zarr made the group's own metadata; the statement takes its place, last of all.
             self._sync_file("zarr.json", statement.to_json())
             for folder, _, _ in os.walk(self._folder):
@@ -191,6 +157,7 @@ class PartitionWriter:
         return statement
 
     def _publish(self, target: Path) -> None:
+        failpoint("before-move")
         try:
             self.store.files.move_directory(self._folder, target)
         except OSError:
@@ -198,6 +165,7 @@ class PartitionWriter:
                 raise
             # Another writer of the same request was first: its bytes are as good.
             shutil.rmtree(self._folder, ignore_errors=True)
+        failpoint("after-move")
         self.store.files.sync_directory(target.parent)
 
     def _fitting(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -208,8 +176,8 @@ class PartitionWriter:
         if not np.array_equal(np.isfinite(cast), finite):
             largest = float(np.abs(values[finite]).max())
             msg = (
-                f"partition {self.key}: a value of {largest:g} does not fit into {self.layout.dtype}; "
-                "say --dtype float32"
+                f"partition {self.key}: a value of {largest:g} does not fit into {self.layout.dtype}; say --dtype "
+                "float32, or choose a unit in which values are nearer to 1"
             )
             raise DataError(msg, kind=ErrorKind.COLUMN_TYPE, key=self.key)
         return cast
@@ -225,6 +193,7 @@ class PartitionWriter:
                 if self._mask is not None:
                     self._masks[self._saved : self._at] = self._mask[:count]
             self._saved = self._at
+            failpoint("after-shard")
 
     def _array(self, name: str, shape: tuple[int, ...], dtype: str, *, fill: float) -> Any:
         import zarr
