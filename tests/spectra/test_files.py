@@ -166,6 +166,25 @@ def test_a_bad_row_of_a_table_costs_itself_alone(tmp_path):
     assert "its flux is null" in list(read_spectra(nothing, Reading()))[1].message
 
 
+def test_an_id_that_is_not_there_or_no_name_costs_its_spectrum_and_no_digit_of_the_others(tmp_path):
+    large = 1237650795683184714
+    path = parquet(tmp_path / "s.parquet", name=pa.array([large, None], pa.int64()))
+    good, bad = read_spectra(path, Reading(id_key="name"))
+    assert good.id == large
+    assert "has no 'name'" in bad.message
+    one, other = read_spectra(parquet(tmp_path / "f.parquet", name=pa.array([7.0, 7.5])), Reading(id_key="name"))
+    assert one.id == 7
+    assert "7.5" in other.message
+
+
+def test_a_column_of_texts_is_no_flux_and_a_gap_in_a_csv_a_bad_pixel(tmp_path):
+    (tmp_path / "a.csv").write_text("wave,flux,ivar\n4000,high,1\n4001,low,1\n")
+    with pytest.raises(DataError, match="no usable spectrum"):
+        the_one(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("wave,flux,ivar\n4000,3,1\n4001,,1\n4002,5,1\n")
+    np.testing.assert_array_equal(the_one(tmp_path / "b.csv").good(), [True, False, True])
+
+
 def test_a_spectrum_without_errors_is_refused_unless_that_is_said(tmp_path):
     Table({"wave": wavelengths(), "flux": sample(1)[0]}).write(tmp_path / "s.csv", format="ascii.csv")
     with pytest.raises(DataError, match="--no-ivar"):
