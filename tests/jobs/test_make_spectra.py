@@ -359,6 +359,15 @@ def test_check_finds_flipped_bits_lost_files_other_catalogs_and_impossible_weigh
     assert {finding.kind for finding in findings} == {"bad-ivar"}
 
 
+def test_a_store_whose_grid_is_none_says_so(tmp_path, field):
+    catalog, folder, _, _ = field
+    make_spectra(catalog, [str(folder)], tmp_path / "store", request_of())
+    root = tmp_path / "store" / "zarr.json"
+    root.write_text(root.read_text().replace('"step": 0.0001', '"step": -0.0001'))
+    with pytest.raises(DataError, match="positive and increase"):
+        open_tensors(tmp_path / "store")
+
+
 def test_the_commands_make_import_describe_and_check(tmp_path, field, capsys):
     catalog, folder, _, _ = field
     store = str(tmp_path / "store")
@@ -379,6 +388,8 @@ def test_the_commands_make_import_describe_and_check(tmp_path, field, capsys):
     assert open_tensors(tmp_path / "imported").layout.grid.agrees(GRID)
     assert main(["spectra", "import", catalog.root, *source, *words, "--grid", "1", "1", "9"]) == 2
     assert "not by both" in capsys.readouterr().err
+    assert main(["spectra", "import", catalog.root, *source, "--medium", "air", "--unit", ""]) == 2
+    assert "give it by --grid" in capsys.readouterr().err
     columns = ["--columns", "flux:FLUX"]
     assert main(["spectra", "make", catalog.root, "--spectra", str(folder), "--output", "x", *columns]) == 2
     assert "WHAT=NAME" in capsys.readouterr().err

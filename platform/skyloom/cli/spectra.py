@@ -32,12 +32,12 @@ def make(
     grid: Steps = None,
     log10: Annotated[bool, Parameter(negative=())] = False,
     grid_file: Path | None = None,
-    grid_unit: str = "Angstrom",
-    medium: Medium = "vacuum",
+    grid_unit: str | None = None,
+    medium: Medium | None = None,
     method: Literal["conserve", "linear"] = "conserve",
     unit: str | None = None,
     id_key: str | None = None,
-    position_keys: tuple[str, str] | None = None,
+    position_keys: Annotated[tuple[str, str] | None, Parameter(negative=())] = None,
     radius_arcsec: float = 1.0,
     format: str | None = None,  # noqa: A002 - the name of the option
     columns: Words = (),
@@ -51,9 +51,8 @@ def make(
     """Put spectra from files beside the rows of a catalog; takes up what an earlier call left.
 
     For example:
-        skyloom spectra make hats/stars --spectra lamost/ --id-key OBSID --grid 3.57 1e-4 3800 --log10
-            --output stores/stars
-        skyloom spectra make hats/galaxies --spectra "spec-*.fits" --radius-arcsec 1 --output stores/galaxies
+        skyloom spectra make hats/stars --spectra lamost/ --id-key OBSID --output stores/stars
+        skyloom spectra make hats/qso --spectra "s*.fits" --grid 3.57 1e-4 3800 --log10 --output s
 
     Parameters
     ----------
@@ -70,9 +69,9 @@ def make(
     grid_file
         A .npy of all wavelengths of the grid.
     grid_unit
-        Unit of the grid.
+        Unit of the grid; Angstrom unless told.
     medium
-        What the wavelengths of the grid are measured in.
+        What the wavelengths of the grid are measured in; vacuum unless told.
     method
         conserve keeps the integral of the flux; linear interpolates.
     unit
@@ -134,8 +133,8 @@ def import_(
     grid: Steps = None,
     log10: Annotated[bool, Parameter(negative=())] = False,
     grid_file: Path | None = None,
-    grid_unit: str = "Angstrom",
-    medium: Medium = "vacuum",
+    grid_unit: str | None = None,
+    medium: Medium | None = None,
     method: Literal["conserve", "linear"] = "conserve",
     unit: str | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
@@ -144,9 +143,8 @@ def import_(
     """Put spectra that are arrays or tables already beside the rows of a catalog, matched by id.
 
     For example:
-        skyloom spectra import hats/stars --from spectra.parquet --output stores/stars --source-medium vacuum
-        skyloom spectra import hats/stars --from flux.npy --ivar ivar.npy --ids ids.npy
-            --grid 3.57 1e-4 3800 --log10 --output stores/stars
+        skyloom spectra import hats/stars --from s.parquet --source-medium vacuum --output s
+        skyloom spectra import hats/stars --from flux.npy --ivar ivar.npy --grid 4000 1 4500 --output s
 
     Parameters
     ----------
@@ -181,9 +179,9 @@ def import_(
     grid_file
         A .npy of all wavelengths of the grid.
     grid_unit
-        Unit of the grid.
+        Unit of the grid; Angstrom unless told.
     medium
-        What the wavelengths of the grid are measured in.
+        What the wavelengths of the grid are measured in; vacuum unless told.
     method
         conserve keeps the integral of the flux; linear interpolates.
     unit
@@ -248,14 +246,25 @@ def describe(store: str, /, *, json: Json = False) -> int:
 
 
 def _grid(
-    steps: tuple[float, float, int] | None, file: Path | None, unit: str, medium: Medium, *, log10: bool
+    steps: tuple[float, float, int] | None,
+    file: Path | None,
+    unit: str | None,
+    medium: Medium | None,
+    *,
+    log10: bool,
 ) -> Grid | None:
     from skyloom.errors import ErrorKind, SpecError
     from skyloom.spectra import Grid, read_grid
 
-    if steps is not None and file is not None:
-        msg = "give the grid by --grid or by --grid-file, not by both"
+    told = steps is not None, file is not None
+    if all(told) or (not any(told) and (unit or medium or log10)):
+        msg = (
+            "--grid-unit, --medium and --log10 say what the grid is: give it by --grid or --grid-file"
+            if not any(told)
+            else "give the grid by --grid or by --grid-file, not by both"
+        )
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    unit, medium = unit or "Angstrom", medium or "vacuum"
     if file is not None:
         return read_grid(file, unit=unit, medium=medium, log10=log10)
     if steps is None:
