@@ -387,9 +387,9 @@ def test_the_commands_make_import_describe_and_check(tmp_path, field, capsys):
     assert main(["spectra", "import", catalog.root, *source, *words]) == 0
     assert open_tensors(tmp_path / "imported").layout.grid.agrees(GRID)
     assert main(["spectra", "import", catalog.root, *source, *words, "--grid", "1", "1", "9"]) == 2
-    assert "not by both" in capsys.readouterr().err
+    assert "give one of them" in capsys.readouterr().err
     assert main(["spectra", "import", catalog.root, *source, "--medium", "air", "--unit", ""]) == 2
-    assert "give it by --grid" in capsys.readouterr().err
+    assert "give one of these" in capsys.readouterr().err
     columns = ["--columns", "flux:FLUX"]
     assert main(["spectra", "make", catalog.root, "--spectra", str(folder), "--output", "x", *columns]) == 2
     assert "WHAT=NAME" in capsys.readouterr().err

@@ -29,6 +29,7 @@ def make(
     *,
     spectra: Words,
     output: Path,
+    model: str | None = None,
     grid: Steps = None,
     log10: Annotated[bool, Parameter(negative=())] = False,
     grid_file: Path | None = None,
@@ -62,8 +63,10 @@ def make(
         FITS, Parquet, ECSV or CSV files, directories or patterns.
     output
         The store to make.
+    model
+        The model whose grid of wavelengths the spectra shall lie on.
     grid
-        First wavelength, step and number of pixels of the model's grid; the first spectrum's own unless told.
+        Or first wavelength, step and number of pixels; the grid of the first spectrum unless told.
     log10
         The first wavelength and the step are decimal logarithms.
     grid_file
@@ -108,8 +111,8 @@ def make(
         wavelength_unit=source_wavelength_unit, medium=source_medium or "", ivar=ivar,
     )  # fmt: skip
     request = SpectraRequest(
-        grid=_grid(grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit, reading=reading,
-        radius_arcsec=radius_arcsec, on_bad=on_bad,
+        grid=_grid(model, grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit,
+        reading=reading, radius_arcsec=radius_arcsec, on_bad=on_bad,
     )  # fmt: skip
     return show_made(make_spectra(open_catalog(catalog), spectra, output, request), as_json=json)
 
@@ -130,6 +133,7 @@ def import_(
     source_wavelength_unit: str = "Angstrom",
     source_medium: Medium | None = None,
     source_unit: str = "",
+    model: str | None = None,
     grid: Steps = None,
     log10: Annotated[bool, Parameter(negative=())] = False,
     grid_file: Path | None = None,
@@ -144,7 +148,7 @@ def import_(
 
     For example:
         skyloom spectra import hats/stars --from s.parquet --source-medium vacuum --output s
-        skyloom spectra import hats/stars --from flux.npy --ivar ivar.npy --grid 4000 1 4500 --output s
+        skyloom spectra import hats/stars --from f.npy --ivar i.npy --grid 4000 1 4500 --output s
 
     Parameters
     ----------
@@ -172,8 +176,10 @@ def import_(
         What wavelengths that do not state it are measured in.
     source_unit
         Unit of fluxes that state none.
+    model
+        The model whose grid of wavelengths the spectra shall lie on.
     grid
-        First wavelength, step and number of pixels of the model's grid; the first spectrum's own unless told.
+        Or first wavelength, step and number of pixels; the grid of the first spectrum unless told.
     log10
         The first wavelength and the step are decimal logarithms.
     grid_file
@@ -200,8 +206,8 @@ def import_(
         medium=source_medium or "", ivar=not no_ivar,
     )  # fmt: skip
     request = SpectraRequest(
-        grid=_grid(grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit, reading=reading,
-        on_bad=on_bad,
+        grid=_grid(model, grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit,
+        reading=reading, on_bad=on_bad,
     )  # fmt: skip
     made = import_spectra(
         open_catalog(catalog), source, output, request, ivar=ivar, ids=ids, wavelength=source_wavelength
@@ -246,6 +252,7 @@ def describe(store: str, /, *, json: Json = False) -> int:
 
 
 def _grid(
+    model: str | None,
     steps: tuple[float, float, int] | None,
     file: Path | None,
     unit: str | None,
@@ -256,14 +263,19 @@ def _grid(
     from skyloom.errors import ErrorKind, SpecError
     from skyloom.spectra import Grid, read_grid
 
-    told = steps is not None, file is not None
-    if all(told) or (not any(told) and (unit or medium or log10)):
-        msg = (
-            "--grid-unit, --medium and --log10 say what the grid is: give it by --grid or --grid-file"
-            if not any(told)
-            else "give the grid by --grid or by --grid-file, not by both"
-        )
+    told = [
+        name for name, value in {"model": model, "grid": steps, "grid-file": file}.items() if value is not None
+    ]
+    if len(told) > 1:
+        msg = f"--{' and --'.join(told)} each say the grid: give one of them"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    if (unit or medium or log10) and told not in (["grid"], ["grid-file"]):
+        msg = "--grid-unit, --medium and --log10 say what --grid or --grid-file mean: give one of these"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    if model is not None:
+        from skyloom.jobs.make_spectra import grid_of_model
+
+        return grid_of_model(model)
     unit, medium = unit or "Angstrom", medium or "vacuum"
     if file is not None:
         return read_grid(file, unit=unit, medium=medium, log10=log10)
