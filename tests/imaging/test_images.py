@@ -35,6 +35,15 @@ def test_bands_come_from_the_place_the_asked_key_or_the_file(tmp_path):
     assert find_images([str(tmp_path / "b.fits")])[0].band == "z"
 
 
+def test_an_equals_sign_in_a_path_is_no_band(tmp_path, monkeypatch):
+    folder = tmp_path / "field=3"
+    folder.mkdir()
+    path = write_image(folder / "a=1.fits", DATA, tan(40), band="g")
+    assert [image.band for image in find_images([str(path), str(folder), f"r={path}"])] == ["g", "g", "r"]
+    monkeypatch.chdir(folder)
+    assert [image.band for image in find_images(["a=1.fits", "z=a=1.fits"])] == ["g", "z"]
+
+
 def test_errors_weights_and_masks_beside_an_image_are_no_images_unless_asked_for(tmp_path):
     header = tan(40).to_header()
     planes = [fits.ImageHDU(DATA, header, name=name) for name in ("SCI", "ERR", "DQ", "VAR_POISSON", "WHT", "N4")]

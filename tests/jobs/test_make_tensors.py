@@ -21,7 +21,7 @@ from astropy.wcs import WCS
 from sky_images import CENTRE, all_rows, catalog_at, tan, write_image
 from skyloom.catalog import open_catalog, read_partition
 from skyloom.cli import main
-from skyloom.errors import DataError, NotFoundError, SpecError, StoreFullError
+from skyloom.errors import ConflictError, DataError, NotFoundError, SpecError, StoreFullError
 from skyloom.imaging import ImageSet, cut_rows, find_images
 from skyloom.jobs.make_tensors import check_tensors, import_cutouts, make_cutouts
 from skyloom.runtime.tensors import tensor_column
@@ -254,6 +254,31 @@ def test_stamps_are_matched_by_id_and_rows_without_one_have_none(tmp_path):
     np.save(tmp_path / "ids.npy", np.array([10, 10]))
     with pytest.raises(DataError, match="id 10 occurs twice"):
         import_cutouts(catalog, tmp_path / "twice.npy", tmp_path / "t", ids=tmp_path / "ids.npy")
+
+
+def test_ids_that_are_none_are_said_with_their_file(tmp_path):
+    catalog = catalog_at(tmp_path / "rows", [1.0, 2.0], [0.0, 0.0])
+    np.save(tmp_path / "stamps.npy", np.zeros((2, 3, 3)))
+    (tmp_path / "text.npy").write_text("1 2")
+    np.save(tmp_path / "two.npy", np.zeros((2, 1), int))
+    np.save(tmp_path / "three.npy", np.arange(3))
+    for name, error, said in (
+        ("text.npy", DataError, r"text\.npy holds no ids"),
+        ("nowhere.npy", DataError, r"nowhere\.npy holds no ids"),
+        ("two.npy", SpecError, r"shape \(2, 1\); --ids has one id per stamp"),
+        ("three.npy", SpecError, "2 stamps and there are 3 ids"),
+    ):
+        with pytest.raises(error, match=said):
+            import_cutouts(catalog, tmp_path / "stamps.npy", tmp_path / "store", ids=tmp_path / name)
+
+
+def test_a_request_for_other_images_does_not_go_into_a_store_and_says_so_shortly(tmp_path, sky):
+    catalog, data, wcs, _, _ = sky
+    places = [str(write_image(tmp_path / f"image-with-a-long-name-{k}.fits", data, wcs)) for k in range(8)]
+    make_cutouts(catalog, places[:1], tmp_path / "store", size=8)
+    with pytest.raises(ConflictError, match=r"origin: .* \.\.\.\nGive another --output") as caught:
+        make_cutouts(catalog, places, tmp_path / "store", size=8)
+    assert len(caught.value.message) < 1000
 
 
 def test_tensors_in_several_parquet_files_are_one_import(tmp_path):

@@ -110,7 +110,7 @@ def find_images(
     """
     found: list[Image] = []
     for place in places:
-        band, _, pattern = place.rpartition("=")
+        band, pattern = _band_and_place(place)
         named = Path(pattern).is_file()
         for path in files_at(pattern, ENDINGS, what="FITS file"):
             images = _images(path, band, (band_key,) if band_key else BAND_KEYS, psf_key, hdu)
@@ -120,6 +120,14 @@ def find_images(
     if not found:
         raise _no_wcs(", ".join(places), hdu)
     return found
+
+
+def _band_and_place(text: str) -> tuple[str, str]:
+    """Split ``band=place``; a path may have an equals sign, too, behind its first slash or as a whole."""
+    band, equals, place = text.partition("=")
+    if not equals or "/" in band or Path(text).exists():
+        return "", text
+    return band, place
 
 
 def _no_wcs(where: str, hdu: str | None) -> SpecError:

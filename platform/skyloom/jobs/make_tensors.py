@@ -230,7 +230,7 @@ def import_cutouts(
     if path.suffix == ".parquet":
         known = _ids(paths, id_column or catalog.id_column)
     else:
-        known = np.arange(stamps.shape[0]) if ids is None else np.load(ids)
+        known = np.arange(stamps.shape[0]) if ids is None else _array_of_ids(ids)
     if len(known) != stamps.shape[0]:
         raise _wrong(f"{path} has {stamps.shape[0]} stamps and there are {len(known)} ids")
     match = MatchIds(known)
@@ -272,6 +272,17 @@ def _ids(paths: Sequence[Path], name: str) -> NDArray[Any]:
             raise _wrong(f"{path} has no id column {name!r}; name it with --id-column")
         found.append(parquet_column(file.read(columns=[name], use_threads=False), name).to_numpy())
     return np.concatenate(found)
+
+
+def _array_of_ids(path: str | Path) -> NDArray[Any]:
+    try:
+        found = np.load(path)
+    except (OSError, ValueError) as error:
+        msg = f"{path} holds no ids: {error}; --ids is a .npy array with one id per stamp"
+        raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(path)) from error
+    if found.ndim != 1:
+        raise _wrong(f"{path} has shape {found.shape}; --ids has one id per stamp")
+    return np.asarray(found)
 
 
 def _wrong(text: str, **context: Mapping[str, Any]) -> SpecError:

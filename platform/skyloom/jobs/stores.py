@@ -14,7 +14,8 @@ from skyloom.catalog import Catalog, read_partition
 from skyloom.errors import ErrorKind
 from skyloom.jobs.plan import row_keys_of
 from skyloom.tensors import Finding, Layout, PartitionWriter, TensorStore, check_store, create_store, key_arrays
-from skyloom.tensors.read import coverage_of, open_tensors
+from skyloom.tensors.partition import coverage_of
+from skyloom.tensors.read import open_tensors
 
 __all__ = ["Made", "Tensors", "check_tensors", "make_store", "store_layout"]
 

@@ -6,10 +6,12 @@ what it holds, or not at all.
 """
 
 from skyloom.tensors.check import Finding, check_store
+from skyloom.tensors.create import create_store
 from skyloom.tensors.keys import first_difference, key_arrays, keys_digest
 from skyloom.tensors.layout import CODECS, Layout, Statement
-from skyloom.tensors.read import CORRUPT, MISSING, Cutouts, Spectra, TensorSlice, TensorStore, open_tensors
-from skyloom.tensors.write import PartitionWriter, create_store
+from skyloom.tensors.partition import CORRUPT, MISSING, TensorSlice
+from skyloom.tensors.read import Cutouts, Spectra, TensorStore, open_tensors
+from skyloom.tensors.write import PartitionWriter
 
 __all__ = [
     "CODECS",

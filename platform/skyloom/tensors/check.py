@@ -11,7 +11,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from skyloom.errors import SkyloomError
-from skyloom.tensors.read import CORRUPT, PartitionTensors, TensorStore
+from skyloom.tensors.partition import CORRUPT, PartitionTensors
+from skyloom.tensors.read import TensorStore
 
 __all__ = ["Finding", "check_store"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,50 +18,15 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError
-from skyloom.storage import LocalStore, check_name, open_store
+from skyloom.errors import DataError, ErrorKind
+from skyloom.storage import LocalStore, check_name
 from skyloom.storage.files import failpoint
 from skyloom.storage.store import TEMPORARY, translated
 from skyloom.tensors.keys import keys_digest
 from skyloom.tensors.layout import CODECS, Layout, Statement, group_json
-from skyloom.tensors.read import coverage_of
+from skyloom.tensors.partition import coverage_of
 
-__all__ = ["PartitionWriter", "create_store"]
-
-ABANDONED_S = 86_400
-"""A temporary directory that nobody touched for so long belongs to a process that died."""
-
-
-def create_store(location: str | Path, layout: Layout) -> LocalStore:
-    """Make a store, or take up one that the same request began.
-
-    Raises
-    ------
-    SpecError
-        If the location is no directory of a file system: copy a finished store to where it
-        shall be read from.
-    ConflictError
-        If a store with another layout lies there; the differences are listed.
-    """
-    store = open_store(location)
-    if not isinstance(store, LocalStore):
-        msg = f"a store is made on a file system, not at {location}; make it in a directory, then copy it there"
-        raise SpecError(msg, kind=ErrorKind.STORE_UNSUITABLE, store=str(location))
-    store.make_directories([])
-    if not store.put_if_absent("zarr.json", layout.to_json()):
-        found = Layout.from_json(store.read("zarr.json"), where=store.location("zarr.json"))
-        differences = Layout.from_json(layout.to_json(), where="the request").differences(found)
-        if differences:
-            listed = "\n".join(f"  {line}" for line in differences)
-            msg = (
-                f"{store.root} holds another store than the one asked for (asked, found):\n{listed}\n"
-                "Give another --output"
-            )
-            raise ConflictError(msg, kind=ErrorKind.ALREADY_EXISTS, store=store.root)
-    for left in Path(store.root).glob(f"{TEMPORARY}*"):
-        if time.time() - left.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
-    return store
+__all__ = ["PartitionWriter"]
 
 
 class PartitionWriter:
