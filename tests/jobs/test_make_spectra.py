@@ -246,6 +246,8 @@ def test_a_finished_store_is_taken_up_without_reading_and_another_request_is_ref
     assert (again.made, again.spectra) == (0, 0)
     with pytest.raises(ConflictError, match="wavelength"):
         make_spectra(catalog, [str(folder)], tmp_path / "store", request_of(grid=Grid(PIXELS, start=4000.0)))
+    with pytest.raises(ConflictError, match="origin"):  # half of it in one unit, half in another
+        make_spectra(catalog, [str(folder)], tmp_path / "store", request_of(reading={"unit": "Jy"}))
     sdss(folder / "another.fits", 11, name="11")
     with pytest.raises(ConflictError, match="origin"):
         make_spectra(catalog, [str(folder)], tmp_path / "store", request_of())

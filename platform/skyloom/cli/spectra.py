@@ -46,6 +46,7 @@ def make(
     source_wavelength_unit: str = "Angstrom",
     source_medium: Medium | None = None,
     ivar: bool = True,
+    negative_is_bad: Annotated[bool, Parameter(negative=())] = False,
     on_bad: Literal["fail", "skip"] = "fail",
     json: Json = False,
 ) -> int:
@@ -97,6 +98,8 @@ def make(
         What wavelengths that do not state it are measured in.
     ivar
         Store inverse variances, and refuse spectra without; --no-ivar stores flux alone.
+    negative_is_bad
+        Pixels with a negative inverse variance or error are bad; their spectra are refused unless told.
     on_bad
         Fail at a spectrum that cannot be used, or skip it and name it.
     json
@@ -109,6 +112,7 @@ def make(
     reading = Reading(
         format=format, columns=_columns(columns), id_key=id_key, position_keys=position_keys, unit=source_unit,
         wavelength_unit=source_wavelength_unit, medium=source_medium or "", ivar=ivar,
+        negative_is_bad=negative_is_bad,
     )  # fmt: skip
     request = SpectraRequest(
         grid=_grid(model, grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit,
@@ -141,6 +145,7 @@ def import_(
     medium: Medium | None = None,
     method: Literal["conserve", "linear"] = "conserve",
     unit: str | None = None,
+    negative_is_bad: Annotated[bool, Parameter(negative=())] = False,
     on_bad: Literal["fail", "skip"] = "fail",
     json: Json = False,
 ) -> int:
@@ -192,6 +197,8 @@ def import_(
         conserve keeps the integral of the flux; linear interpolates.
     unit
         Unit of the flux in the store; the first spectrum's unless told.
+    negative_is_bad
+        Pixels with a negative inverse variance or error are bad; their spectra are refused unless told.
     on_bad
         Fail at a spectrum that cannot be used, or skip it and name it.
     json
@@ -203,7 +210,7 @@ def import_(
 
     reading = Reading(
         columns=_columns(columns), id_key=id_column, unit=source_unit, wavelength_unit=source_wavelength_unit,
-        medium=source_medium or "", ivar=not no_ivar,
+        medium=source_medium or "", ivar=not no_ivar, negative_is_bad=negative_is_bad,
     )  # fmt: skip
     request = SpectraRequest(
         grid=_grid(model, grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit,

@@ -174,6 +174,8 @@ def _layout(catalog: Catalog, first: Spectrum, files: Sequence[Path], request: S
             "digest": sha256_bytes(canonical_json(listed)),
             "first": listed[0][0],
             "method": request.method,
-            "match": request.reading.id_key or f"{request.radius_arcsec:g} arcsec",
+            # A store that was half made in one way must not be finished in another.
+            "reading": asdict(request.reading),
+            "radius_arcsec": None if request.reading.id_key else request.radius_arcsec,
         },
     )

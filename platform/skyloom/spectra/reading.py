@@ -54,6 +54,8 @@ class Reading:
     """Of wavelengths that state none: ``"vacuum"`` or ``"air"``."""
     ivar: bool = True
     """Whether spectra without errors are refused."""
+    negative_is_bad: bool = False
+    """Whether a pixel with a negative inverse variance or error is bad; else its spectrum is refused."""
 
     def __post_init__(self) -> None:
         for what in self.columns:

@@ -172,6 +172,7 @@ def _one(  # noqa: PLR0917 - one row of a table, all of it
         raise DataError(msg, kind=ErrorKind.UNKNOWN_COLUMN, where=where)
     return make_spectrum(
         where, wavelength, flux, ivar=ivar, error=None if ivar is not None else error, mask=values("mask"),
+        negative_is_bad=reading.negative_is_bad,
         unit=usable_unit(notes.get(chosen["flux"]), reading.unit, where),
         medium=stated_medium(look) or reading.medium, **reading.named(look, where),
     )  # fmt: skip
