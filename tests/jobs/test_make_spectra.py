@@ -48,17 +48,25 @@ def by_id(catalog, store):
     return found
 
 
-@pytest.fixture
-def field(tmp_path):
-    """Twelve rows in several partitions, and spec-lite files of the first ten of them."""
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory):
+    """A catalog of twelve rows in several partitions. Read only."""
     rng = np.random.default_rng(0)
     ra, dec = rng.uniform(0, 360, 12), rng.uniform(-60, 60, 12)
-    catalog = catalog_at(tmp_path / "field", ra, dec)
+    catalog = catalog_at(tmp_path_factory.mktemp("catalogs") / "field", ra, dec)
     assert len(catalog.partitions()) > 2
-    (tmp_path / "spectra").mkdir()
+    return catalog, ra, dec
+
+
+@pytest.fixture
+def field(tmp_path, twelve):
+    """Twelve rows, and a folder with spec-lite files of the first ten of them."""
+    catalog, ra, dec = twelve
+    folder = tmp_path / "spectra"
+    folder.mkdir()
     for i in range(10):
-        sdss(tmp_path / "spectra" / f"spec-{i}.fits", i, ra=ra[i], dec=dec[i], name=str(i))
-    return catalog, tmp_path / "spectra", ra, dec
+        sdss(folder / f"spec-{i}.fits", i, ra=ra[i], dec=dec[i], name=str(i))
+    return catalog, folder, ra, dec
 
 
 def request_of(**changes):
@@ -148,7 +156,7 @@ def test_of_two_spectra_of_a_row_the_better_is_taken_and_the_other_named(tmp_pat
     from astropy.io import fits
 
     with fits.open(path, mode="update") as hdus:
-        hdus[0].header.update({"BESTOBJID": "3", "VACUUM": True, "PLUG_RA": ra[3], "PLUG_DEC": dec[3]})
+        hdus[0].header.update({"HIERARCH BESTOBJID": "3", "VACUUM": True, "PLUG_RA": ra[3], "PLUG_DEC": dec[3]})
         hdus[1].data["IVAR"] = ivar * 4
         hdus[1].header["TUNIT1"] = SDSS_UNIT
     made = make_spectra(catalog, [str(folder)], tmp_path / "store", request_of())
