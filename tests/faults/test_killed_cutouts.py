@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from skyloom.catalog.spec import ImportSpec
 from skyloom.jobs import open_layer
 from skyloom.jobs.make_tensors import check_tensors, make_cutouts
 from skyloom.tensors import open_tensors
+from tests.faults.children import environment
 from tests.sky_images import tan, write_image
 
 pytestmark = pytest.mark.slow
@@ -54,9 +54,9 @@ def sky(tmp_path_factory):
 
 
 def skyloom(*words: str, failpoint: str = "") -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "SKYLOOM_FAILPOINT": failpoint, "OMP_NUM_THREADS": "1"}
+    settings = {**environment(), "SKYLOOM_FAILPOINT": failpoint}
     quiet = subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, "-m", "skyloom", *words], env=environment, stdout=quiet, stderr=quiet)
+    return subprocess.Popen([sys.executable, "-m", "skyloom", *words], env=settings, stdout=quiet, stderr=quiet)
 
 
 def make_words(root: Path, store: Path) -> list[str]:

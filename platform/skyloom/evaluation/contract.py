@@ -79,8 +79,6 @@ def example_rows(system: System, config: Any, n: int, *, seed: int = 0) -> pa.Re
         plain[tensor.name] = tensor_column(values, valid)
         share = np.isfinite(values).reshape(n, -1).mean(axis=1) if n else np.empty(0)
         plain[f"{tensor.name}_coverage"] = pa.array(np.where(valid, share, 0.0).astype(np.float32))
-        widths = np.where(valid[:, None], rng.uniform(0.5, 2.0, (n, tensor.shape[0])), np.nan)
-        plain[f"{tensor.name}_psf_fwhm"] = tensor_column(widths.astype(np.float32))
     return pa.RecordBatch.from_arrays(list(plain.values()), names=list(plain))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
 from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, log_loss
-from skyloom.features.morphology import light_moments_of
+from skyloom.features.morphology import light_moments
 from skyloom.models import gamornet
 from skyloom.models.card import Score
 from skyloom.models.probabilities import calibrated, softmax
@@ -202,7 +202,9 @@ def _forest(shown: Sample, test: Sample) -> NDArray[np.float64]:
     """Return a random forest's probabilities (M, 3) of the test galaxies, from light moments."""
     from sklearn.ensemble import RandomForestClassifier
 
-    features = [np.nan_to_num(light_moments_of(part.raw), nan=-99.0) for part in (shown, test)]
+    features = [
+        np.nan_to_num(np.stack([light_moments(image) for image in part.raw]), nan=-99.0) for part in (shown, test)
+    ]
     model = RandomForestClassifier(_RF_TREES, min_samples_leaf=3, random_state=0, n_jobs=1)
     model.fit(features[0], shown.label)
     p = np.zeros((len(test.label), 3))

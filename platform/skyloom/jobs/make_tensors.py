@@ -17,7 +17,7 @@ from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
 from skyloom.imaging import Image, ImageSet, cut_rows, find_images, open_stamps
 from skyloom.imaging.parquet_stamps import parquet_column
 from skyloom.jobs.matching import MatchIds
-from skyloom.jobs.sources import known_unit, same_unit
+from skyloom.jobs.sources import same_unit
 from skyloom.jobs.stores import Made, Tensors, check_tensors, make_store, store_layout
 
 __all__ = ["Made", "MadeCutouts", "check_tensors", "import_cutouts", "make_cutouts"]
@@ -135,7 +135,7 @@ def _one_unit(images: Sequence[Image], said: str | None) -> str:
     stated: dict[str, Image] = {}
     for image in images:
         own = image.unit
-        if said is not None and not (own and known_unit(own)):
+        if said is not None and not (own and _is_unit(own)):
             own = said
         if not any(same_unit(own, other) for other in stated):
             stated[own] = image
@@ -152,6 +152,16 @@ def _one_unit(images: Sequence[Image], said: str | None) -> str:
             "images; --unit says the unit of those that state none"
         )
     return next(iter(stated))
+
+
+def _is_unit(text: str) -> bool:
+    from astropy import units
+
+    try:
+        units.Unit(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _widths_of(images: Sequence[Image]) -> dict[str, Any]:

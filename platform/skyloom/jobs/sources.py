@@ -12,7 +12,7 @@ from skyloom.columns import ANY_UNIT, Column
 from skyloom.errors import ErrorKind, SpecError, close_matches
 from skyloom.jobs.layers import Layer
 
-__all__ = ["Source", "bind", "known_unit", "same_unit"]
+__all__ = ["Source", "bind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +144,3 @@ def same_unit(found: str, wanted: str) -> bool:
         return bool(units.Unit(found) == units.Unit(wanted))
     except ValueError:
         return False
-
-
-def known_unit(text: str) -> bool:
-    """Return whether a text is a unit that astropy knows."""
-    from astropy import units
-
-    try:
-        units.Unit(text)
-    except ValueError:
-        return False
-    return True
