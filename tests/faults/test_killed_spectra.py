@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from skyloom.catalog.spec import ImportSpec
 from skyloom.jobs.stores import check_tensors
 from skyloom.tensors import open_tensors
 from spectra_files import PIXELS, sample
+from tests.faults.children import environment
 
 pytestmark = pytest.mark.slow
 
@@ -44,9 +44,9 @@ def skyloom(root: Path, store: str, failpoint: str = "") -> int:
     """Import the spectra in a process of its own, and return its exit code."""
     words = ["spectra", "import", str(root / "rows"), "--from", str(root / "flux.npy"), "--unit", "", "--ivar"]
     grid = ["--grid", "3.58", "1e-4", str(PIXELS), "--log10", "--output", str(root / store)]
-    environment = {**os.environ, "SKYLOOM_FAILPOINT": failpoint, "OMP_NUM_THREADS": "1"}
+    settings = {**environment(), "SKYLOOM_FAILPOINT": failpoint}
     command = [sys.executable, "-m", "skyloom", *words, str(root / "ivar.npy"), *grid]
-    return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+    return subprocess.run(command, env=settings, stdout=subprocess.DEVNULL, check=False).returncode
 
 
 def contents(root: Path) -> dict[str, bytes]:
