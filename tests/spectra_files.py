@@ -77,6 +77,18 @@ def tabular(path: Path, seed: int, *, names=("wavelength", "flux", "uncertainty"
     return path
 
 
+def lamost(path: Path, seed: int, **header) -> Path:
+    """An image with a row for flux, inverse variance, wavelength and each mask, as LAMOST first published them."""
+    flux, ivar = sample(seed)
+    masks = np.zeros((2, PIXELS), np.float32)
+    masks[0, 9] = 4
+    image = fits.PrimaryHDU(np.stack([flux, ivar, wavelengths().astype(np.float32), *masks]))
+    said = {"TELESCOP": "LAMOST", "VACUUM": True, "RA": 99.3, "DEC": 27.2, "COEFF0": START, "COEFF1": STEP}
+    image.header.update({**said, **header})
+    image.writeto(path)
+    return path
+
+
 def vectors(path: Path, seeds: list[int], **header) -> Path:
     """A table with a spectrum in each row, as LAMOST writes one and stacks of spectra many."""
     flux, ivar = (np.stack(values) for values in zip(*map(sample, seeds), strict=True))

@@ -48,17 +48,25 @@ def by_id(catalog, store):
     return found
 
 
-@pytest.fixture
-def field(tmp_path):
-    """Twelve rows in several partitions, and spec-lite files of the first ten of them."""
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory):
+    """A catalog of twelve rows in several partitions. Read only."""
     rng = np.random.default_rng(0)
     ra, dec = rng.uniform(0, 360, 12), rng.uniform(-60, 60, 12)
-    catalog = catalog_at(tmp_path / "field", ra, dec)
+    catalog = catalog_at(tmp_path_factory.mktemp("catalogs") / "field", ra, dec)
     assert len(catalog.partitions()) > 2
-    (tmp_path / "spectra").mkdir()
+    return catalog, ra, dec
+
+
+@pytest.fixture
+def field(tmp_path, twelve):
+    """Twelve rows, and a folder with spec-lite files of the first ten of them."""
+    catalog, ra, dec = twelve
+    folder = tmp_path / "spectra"
+    folder.mkdir()
     for i in range(10):
-        sdss(tmp_path / "spectra" / f"spec-{i}.fits", i, ra=ra[i], dec=dec[i], name=str(i))
-    return catalog, tmp_path / "spectra", ra, dec
+        sdss(folder / f"spec-{i}.fits", i, ra=ra[i], dec=dec[i], name=str(i))
+    return catalog, folder, ra, dec
 
 
 def request_of(**changes):
@@ -148,7 +156,7 @@ def test_of_two_spectra_of_a_row_the_better_is_taken_and_the_other_named(tmp_pat
     from astropy.io import fits
 
     with fits.open(path, mode="update") as hdus:
-        hdus[0].header.update({"BESTOBJID": "3", "VACUUM": True, "PLUG_RA": ra[3], "PLUG_DEC": dec[3]})
+        hdus[0].header.update({"HIERARCH BESTOBJID": "3", "VACUUM": True, "PLUG_RA": ra[3], "PLUG_DEC": dec[3]})
         hdus[1].data["IVAR"] = ivar * 4
         hdus[1].header["TUNIT1"] = SDSS_UNIT
     made = make_spectra(catalog, [str(folder)], tmp_path / "store", request_of())
@@ -246,6 +254,8 @@ def test_a_finished_store_is_taken_up_without_reading_and_another_request_is_ref
     assert (again.made, again.spectra) == (0, 0)
     with pytest.raises(ConflictError, match="wavelength"):
         make_spectra(catalog, [str(folder)], tmp_path / "store", request_of(grid=Grid(PIXELS, start=4000.0)))
+    with pytest.raises(ConflictError, match="origin"):  # half of it in one unit, half in another
+        make_spectra(catalog, [str(folder)], tmp_path / "store", request_of(reading={"unit": "Jy"}))
     sdss(folder / "another.fits", 11, name="11")
     with pytest.raises(ConflictError, match="origin"):
         make_spectra(catalog, [str(folder)], tmp_path / "store", request_of())
@@ -359,6 +369,15 @@ def test_check_finds_flipped_bits_lost_files_other_catalogs_and_impossible_weigh
     assert {finding.kind for finding in findings} == {"bad-ivar"}
 
 
+def test_a_store_whose_grid_is_none_says_so(tmp_path, field):
+    catalog, folder, _, _ = field
+    make_spectra(catalog, [str(folder)], tmp_path / "store", request_of())
+    root = tmp_path / "store" / "zarr.json"
+    root.write_text(root.read_text().replace('"step": 0.0001', '"step": -0.0001'))
+    with pytest.raises(DataError, match="positive and increase"):
+        open_tensors(tmp_path / "store")
+
+
 def test_the_commands_make_import_describe_and_check(tmp_path, field, capsys):
     catalog, folder, _, _ = field
     store = str(tmp_path / "store")
@@ -378,7 +397,9 @@ def test_the_commands_make_import_describe_and_check(tmp_path, field, capsys):
     assert main(["spectra", "import", catalog.root, *source, *words]) == 0
     assert open_tensors(tmp_path / "imported").layout.grid.agrees(GRID)
     assert main(["spectra", "import", catalog.root, *source, *words, "--grid", "1", "1", "9"]) == 2
-    assert "not by both" in capsys.readouterr().err
+    assert "give one of them" in capsys.readouterr().err
+    assert main(["spectra", "import", catalog.root, *source, "--medium", "air", "--unit", ""]) == 2
+    assert "give one of these" in capsys.readouterr().err
     columns = ["--columns", "flux:FLUX"]
     assert main(["spectra", "make", catalog.root, "--spectra", str(folder), "--output", "x", *columns]) == 2
     assert "WHAT=NAME" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 
 import toy_spectra
 from skyloom.catalog import open_catalog, read_partition
+from skyloom.cli import main
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError
 from skyloom.jobs import run
 from skyloom.jobs.make_spectra import SpectraRequest, import_spectra
@@ -123,6 +124,18 @@ def test_all_that_does_not_fit_is_listed_at_once(stored, toy_job):
         plan_job(toy_job(stored(), pixels=90, medium="air", unit="Jy"))
     for part in ("shape (2, 120)", "wavelengths are 120 pixels", "values are in"):
         assert part in raised.value.message
+
+
+def test_a_store_is_made_on_the_grid_that_a_model_reads(tmp_path, stored, shared_tiny_catalog, toy_job, capsys):
+    stored()
+    words = ["--from", str(tmp_path / "flux.npy"), "--ivar", str(tmp_path / "ivar.npy"), "--ids"]
+    words += [str(tmp_path / "ids.npy"), "--source-unit", SDSS_UNIT, "--output", str(tmp_path / "by-model")]
+    assert main(["spectra", "import", str(shared_tiny_catalog), *words, "--model", "toy-spectra"]) == 0
+    assert plan_job(toy_job(tmp_path / "by-model")).tensors[0].store.layout.grid == GRID
+    both = ["--model", "toy-spectra", "--grid", "1", "1", "9"]
+    for wrong, says in ((both, "--model and --grid"), (["--model", "gamornet"], "on 0 grids of its own")):
+        assert main(["spectra", "import", str(shared_tiny_catalog), *words, *wrong]) == 2
+        assert says in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_model_for_any_grid_takes_any(stored, toy_job):

@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
 from skyloom.spectra import Reading, find_spectra, read_spectra
-from spectra_files import PIXELS, SDSS_UNIT, sample, sdss, tabular, vectors, wavelengths, wcs1d
+from spectra_files import PIXELS, SDSS_UNIT, lamost, sample, sdss, tabular, vectors, wavelengths, wcs1d
 
 
 def the_one(path, **reading):
@@ -69,6 +69,25 @@ def test_a_table_with_a_spectrum_in_each_row_gives_each(tmp_path):
         assert (one.id, one.medium) == (seed, "vacuum")
         assert one.flux.tobytes() == sample(seed)[0].tobytes()
         assert one.ivar.tobytes() == sample(seed)[1].tobytes()
+
+
+def test_an_image_of_lamost_is_its_rows(tmp_path):
+    found = the_one(lamost(tmp_path / "spec-55862-B6212_sp06-003.fits", 4, OBSID=101001))
+    flux, ivar = sample(4)
+    assert found.flux.tobytes() == flux.tobytes()
+    assert found.ivar.tobytes() == np.where(np.arange(PIXELS) == 9, np.float32(0), ivar).tobytes()
+    np.testing.assert_allclose(found.wavelength, wavelengths(), rtol=1e-7)
+    assert (found.medium, found.ra, found.dec) == ("vacuum", 99.3, 27.2)
+    assert the_one(tmp_path / "spec-55862-B6212_sp06-003.fits", id_key="OBSID").id == 101001
+
+
+def test_columns_that_are_named_are_looked_for_in_every_table_whatever_survey_made_it(tmp_path):
+    path = sdss(tmp_path / "spec.fits", 1)
+    found = the_one(path, columns={"flux": "flux", "wavelength": "loglam"}, unit="Jy")
+    assert found.unit == "Jy"  # specutils was not asked
+    np.testing.assert_allclose(found.wavelength, wavelengths(), rtol=1e-6)
+    with pytest.raises(SpecError, match="there is no column 'BESTFLUX'"):
+        the_one(path, columns={"flux": "BESTFLUX"})
 
 
 @pytest.mark.parametrize("name", ["s.csv", "s.ecsv"])
@@ -164,6 +183,25 @@ def test_a_bad_row_of_a_table_costs_itself_alone(tmp_path):
     assert "row 1" in bad.message
     nothing = parquet(tmp_path / "n.parquet", flux=pa.array([flux, None], pa.list_(pa.float32())))
     assert "its flux is null" in list(read_spectra(nothing, Reading()))[1].message
+
+
+def test_an_id_that_is_not_there_or_no_name_costs_its_spectrum_and_no_digit_of_the_others(tmp_path):
+    large = 1237650795683184714
+    path = parquet(tmp_path / "s.parquet", name=pa.array([large, None], pa.int64()))
+    good, bad = read_spectra(path, Reading(id_key="name"))
+    assert good.id == large
+    assert "has no 'name'" in bad.message
+    one, other = read_spectra(parquet(tmp_path / "f.parquet", name=pa.array([7.0, 7.5])), Reading(id_key="name"))
+    assert one.id == 7
+    assert "7.5" in other.message
+
+
+def test_a_column_of_texts_is_no_flux_and_a_gap_in_a_csv_a_bad_pixel(tmp_path):
+    (tmp_path / "a.csv").write_text("wave,flux,ivar\n4000,high,1\n4001,low,1\n")
+    with pytest.raises(DataError, match="no usable spectrum"):
+        the_one(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("wave,flux,ivar\n4000,3,1\n4001,,1\n4002,5,1\n")
+    np.testing.assert_array_equal(the_one(tmp_path / "b.csv").good(), [True, False, True])
 
 
 def test_a_spectrum_without_errors_is_refused_unless_that_is_said(tmp_path):

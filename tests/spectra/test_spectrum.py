@@ -59,6 +59,12 @@ def test_not_a_number_not_finite_zero_weight_and_mask_are_bad_pixels():
     np.testing.assert_array_equal(np.isnan(alone.flux), np.isin(np.arange(11), [0, 1, 5]))
 
 
+def test_negative_weights_are_bad_pixels_where_that_is_said():
+    ivar = np.where(np.arange(11) < 2, -1.0, 1.0)
+    for weights in ({"ivar": ivar}, {"ivar": None, "error": ivar}):
+        np.testing.assert_array_equal(spectrum(**weights, negative_is_bad=True).ivar, np.arange(11) >= 2)
+
+
 def test_errors_become_inverse_variances():
     error = np.linspace(0.0, 2.0, 11)
     found = spectrum(ivar=None, error=error)

@@ -29,15 +29,16 @@ def make(
     *,
     spectra: Words,
     output: Path,
+    model: str | None = None,
     grid: Steps = None,
     log10: Annotated[bool, Parameter(negative=())] = False,
     grid_file: Path | None = None,
-    grid_unit: str = "Angstrom",
-    medium: Medium = "vacuum",
+    grid_unit: str | None = None,
+    medium: Medium | None = None,
     method: Literal["conserve", "linear"] = "conserve",
     unit: str | None = None,
     id_key: str | None = None,
-    position_keys: tuple[str, str] | None = None,
+    position_keys: Annotated[tuple[str, str] | None, Parameter(negative=())] = None,
     radius_arcsec: float = 1.0,
     format: str | None = None,  # noqa: A002 - the name of the option
     columns: Words = (),
@@ -45,15 +46,15 @@ def make(
     source_wavelength_unit: str = "Angstrom",
     source_medium: Medium | None = None,
     ivar: bool = True,
+    negative_is_bad: Annotated[bool, Parameter(negative=())] = False,
     on_bad: Literal["fail", "skip"] = "fail",
     json: Json = False,
 ) -> int:
     """Put spectra from files beside the rows of a catalog; takes up what an earlier call left.
 
     For example:
-        skyloom spectra make hats/stars --spectra lamost/ --id-key OBSID --grid 3.57 1e-4 3800 --log10
-            --output stores/stars
-        skyloom spectra make hats/galaxies --spectra "spec-*.fits" --radius-arcsec 1 --output stores/galaxies
+        skyloom spectra make hats/stars --spectra lamost/ --id-key OBSID --output stores/stars
+        skyloom spectra make hats/qso --spectra "s*.fits" --grid 3.57 1e-4 3800 --log10 --output s
 
     Parameters
     ----------
@@ -63,16 +64,18 @@ def make(
         FITS, Parquet, ECSV or CSV files, directories or patterns.
     output
         The store to make.
+    model
+        The model whose grid of wavelengths the spectra shall lie on.
     grid
-        First wavelength, step and number of pixels of the model's grid; the first spectrum's own unless told.
+        Or first wavelength, step and number of pixels; the grid of the first spectrum unless told.
     log10
         The first wavelength and the step are decimal logarithms.
     grid_file
         A .npy of all wavelengths of the grid.
     grid_unit
-        Unit of the grid.
+        Unit of the grid; Angstrom unless told.
     medium
-        What the wavelengths of the grid are measured in.
+        What the wavelengths of the grid are measured in; vacuum unless told.
     method
         conserve keeps the integral of the flux; linear interpolates.
     unit
@@ -95,6 +98,8 @@ def make(
         What wavelengths that do not state it are measured in.
     ivar
         Store inverse variances, and refuse spectra without; --no-ivar stores flux alone.
+    negative_is_bad
+        Pixels with a negative inverse variance or error are bad; their spectra are refused unless told.
     on_bad
         Fail at a spectrum that cannot be used, or skip it and name it.
     json
@@ -107,10 +112,11 @@ def make(
     reading = Reading(
         format=format, columns=_columns(columns), id_key=id_key, position_keys=position_keys, unit=source_unit,
         wavelength_unit=source_wavelength_unit, medium=source_medium or "", ivar=ivar,
+        negative_is_bad=negative_is_bad,
     )  # fmt: skip
     request = SpectraRequest(
-        grid=_grid(grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit, reading=reading,
-        radius_arcsec=radius_arcsec, on_bad=on_bad,
+        grid=_grid(model, grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit,
+        reading=reading, radius_arcsec=radius_arcsec, on_bad=on_bad,
     )  # fmt: skip
     return show_made(make_spectra(open_catalog(catalog), spectra, output, request), as_json=json)
 
@@ -131,22 +137,23 @@ def import_(
     source_wavelength_unit: str = "Angstrom",
     source_medium: Medium | None = None,
     source_unit: str = "",
+    model: str | None = None,
     grid: Steps = None,
     log10: Annotated[bool, Parameter(negative=())] = False,
     grid_file: Path | None = None,
-    grid_unit: str = "Angstrom",
-    medium: Medium = "vacuum",
+    grid_unit: str | None = None,
+    medium: Medium | None = None,
     method: Literal["conserve", "linear"] = "conserve",
     unit: str | None = None,
+    negative_is_bad: Annotated[bool, Parameter(negative=())] = False,
     on_bad: Literal["fail", "skip"] = "fail",
     json: Json = False,
 ) -> int:
     """Put spectra that are arrays or tables already beside the rows of a catalog, matched by id.
 
     For example:
-        skyloom spectra import hats/stars --from spectra.parquet --output stores/stars --source-medium vacuum
-        skyloom spectra import hats/stars --from flux.npy --ivar ivar.npy --ids ids.npy
-            --grid 3.57 1e-4 3800 --log10 --output stores/stars
+        skyloom spectra import hats/stars --from s.parquet --source-medium vacuum --output s
+        skyloom spectra import hats/stars --from f.npy --ivar i.npy --grid 4000 1 4500 --output s
 
     Parameters
     ----------
@@ -174,20 +181,24 @@ def import_(
         What wavelengths that do not state it are measured in.
     source_unit
         Unit of fluxes that state none.
+    model
+        The model whose grid of wavelengths the spectra shall lie on.
     grid
-        First wavelength, step and number of pixels of the model's grid; the first spectrum's own unless told.
+        Or first wavelength, step and number of pixels; the grid of the first spectrum unless told.
     log10
         The first wavelength and the step are decimal logarithms.
     grid_file
         A .npy of all wavelengths of the grid.
     grid_unit
-        Unit of the grid.
+        Unit of the grid; Angstrom unless told.
     medium
-        What the wavelengths of the grid are measured in.
+        What the wavelengths of the grid are measured in; vacuum unless told.
     method
         conserve keeps the integral of the flux; linear interpolates.
     unit
         Unit of the flux in the store; the first spectrum's unless told.
+    negative_is_bad
+        Pixels with a negative inverse variance or error are bad; their spectra are refused unless told.
     on_bad
         Fail at a spectrum that cannot be used, or skip it and name it.
     json
@@ -199,11 +210,11 @@ def import_(
 
     reading = Reading(
         columns=_columns(columns), id_key=id_column, unit=source_unit, wavelength_unit=source_wavelength_unit,
-        medium=source_medium or "", ivar=not no_ivar,
+        medium=source_medium or "", ivar=not no_ivar, negative_is_bad=negative_is_bad,
     )  # fmt: skip
     request = SpectraRequest(
-        grid=_grid(grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit, reading=reading,
-        on_bad=on_bad,
+        grid=_grid(model, grid, grid_file, grid_unit, medium, log10=log10), method=method, unit=unit,
+        reading=reading, on_bad=on_bad,
     )  # fmt: skip
     made = import_spectra(
         open_catalog(catalog), source, output, request, ivar=ivar, ids=ids, wavelength=source_wavelength
@@ -248,14 +259,31 @@ def describe(store: str, /, *, json: Json = False) -> int:
 
 
 def _grid(
-    steps: tuple[float, float, int] | None, file: Path | None, unit: str, medium: Medium, *, log10: bool
+    model: str | None,
+    steps: tuple[float, float, int] | None,
+    file: Path | None,
+    unit: str | None,
+    medium: Medium | None,
+    *,
+    log10: bool,
 ) -> Grid | None:
     from skyloom.errors import ErrorKind, SpecError
     from skyloom.spectra import Grid, read_grid
 
-    if steps is not None and file is not None:
-        msg = "give the grid by --grid or by --grid-file, not by both"
+    told = [
+        name for name, value in {"model": model, "grid": steps, "grid-file": file}.items() if value is not None
+    ]
+    if len(told) > 1:
+        msg = f"--{' and --'.join(told)} each say the grid: give one of them"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    if (unit or medium or log10) and told not in (["grid"], ["grid-file"]):
+        msg = "--grid-unit, --medium and --log10 say what --grid or --grid-file mean: give one of these"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    if model is not None:
+        from skyloom.jobs.make_spectra import grid_of_model
+
+        return grid_of_model(model)
+    unit, medium = unit or "Angstrom", medium or "vacuum"
     if file is not None:
         return read_grid(file, unit=unit, medium=medium, log10=log10)
     if steps is None:

@@ -11,11 +11,13 @@ from skyloom.catalog import Catalog
 from skyloom.errors import ErrorKind, SkyloomError, SpecError
 from skyloom.jobs.gather_spectra import GatheredSpectra, SpectraRequest, UsableSpectra
 from skyloom.jobs.stores import Made, make_store, store_layout
+from skyloom.models import registry
+from skyloom.runtime.tensors import TensorInput
 from skyloom.spectra import Grid, Spectrum, array_spectra, find_spectra, in_medium, read_spectra
 from skyloom.storage import canonical_json, sha256_bytes
 from skyloom.tensors import Layout
 
-__all__ = ["MadeSpectra", "SpectraRequest", "import_spectra", "make_spectra"]
+__all__ = ["MadeSpectra", "SpectraRequest", "grid_of_model", "import_spectra", "make_spectra"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,23 @@ def import_spectra(
     return _make(catalog, found, [Path(source), *beside], output, request)
 
 
+def grid_of_model(name: str) -> Grid:
+    """Return the grid of wavelengths that a model reads, with its default settings.
+
+    Raises
+    ------
+    SpecError
+        If there is no such model, or it reads no spectrum, several grids, or any grid.
+    """
+    system = registry.system(name)
+    read: Sequence[TensorInput] = system.tensors(system.Config()) if hasattr(system, "tensors") else ()
+    grids = list(dict.fromkeys(tensor.grid for tensor in read if tensor.grid is not None))
+    if len(grids) != 1:
+        msg = f"model {name} reads spectra on {len(grids)} grids of its own, so none follows; say which by --grid"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
+    return grids[0]
+
+
 def _make(
     catalog: Catalog,
     found: Iterable[Spectrum | SkyloomError],
@@ -155,6 +174,8 @@ def _layout(catalog: Catalog, first: Spectrum, files: Sequence[Path], request: S
             "digest": sha256_bytes(canonical_json(listed)),
             "first": listed[0][0],
             "method": request.method,
-            "match": request.reading.id_key or f"{request.radius_arcsec:g} arcsec",
+            # A store that was half made in one way must not be finished in another.
+            "reading": asdict(request.reading),
+            "radius_arcsec": None if request.reading.id_key else request.radius_arcsec,
         },
     )

@@ -64,6 +64,7 @@ def array_spectra(
             yield make_spectrum(
                 f"{flux}, row {row}", along, fluxes[row], ivar=None if weights is None else weights[row],
                 unit=reading.unit, medium=medium, id=names[row].item(),
+                negative_is_bad=reading.negative_is_bad,
             )  # fmt: skip
         except SkyloomError as error:
             yield error

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from skyloom.errors import DataError, ErrorKind, SkyloomError
+from skyloom.errors import DataError, ErrorKind, SkyloomError, SpecError
 from skyloom.places import files_at
 from skyloom.spectra.reading import Reading, stated_medium, usable_unit
 from skyloom.spectra.spectrum import Spectrum, make_spectrum, require_specutils
-from skyloom.spectra.tables import astropy_columns, parquet_spectra, spectra_of, text_spectra
+from skyloom.spectra.tables import Columns, astropy_columns, parquet_spectra, spectra_of, text_spectra
 
 __all__ = ["find_spectra", "read_spectra"]
 
@@ -21,6 +21,9 @@ FITS = (".fits", ".fit", ".fits.gz", ".fz")
 TABLES = (".parquet", ".ecsv", ".csv")
 PLAIN = "tabular-fits"
 """What specutils calls a table that no survey's own reader knows: its columns are looked at here first."""
+LAMOST = "LAMOST"
+LAMOST_ROWS = ("flux", "ivar", "wavelength", "mask")
+"""Of its images; in later releases it publishes tables."""
 
 
 def find_spectra(places: Sequence[str]) -> list[Path]:
@@ -86,27 +89,58 @@ def _fits_spectra(path: Path, reading: Reading) -> Iterator[Spectrum | SkyloomEr
 
 
 def _of_hdus(hdus: Any, path: Path, reading: Reading) -> Iterator[Spectrum | SkyloomError]:
-    from astropy.io import fits
-    from astropy.table import Table
-
     look = _looker(hdus)
-    name = reading.format or _recognised(hdus, path)
-    if name == PLAIN and reading.format is None:
-        for hdu in hdus:
-            if isinstance(hdu, fits.BinTableHDU) and reading.chosen(hdu.columns.names):
-                columns, notes = astropy_columns(Table.read(hdu, character_as_bytes=False))
-                yield from spectra_of(columns, notes, reading, str(path), header=look)
-                return
+    name = reading.format
+    if name is None:
+        name = PLAIN if reading.columns else _recognised(hdus, path)
+        found = _columns(hdus, reading) if name in {PLAIN, LAMOST} else None
+        if found is not None:
+            yield from spectra_of(*found, reading, str(path), header=look)
+            return
     if name is None:
         msg = f"{path} is FITS, and no spectrum in a format that is known; name one of specutils' with --format"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(path))
     yield _by_specutils(hdus, path, name, reading, look)
 
 
+def _columns(hdus: Any, reading: Reading) -> tuple[Columns, dict[str, str]] | None:
+    """Return columns and units of the first table that holds spectra; None if none does.
+
+    Raises
+    ------
+    SpecError
+        If columns were asked for that no table has.
+    """
+    from astropy.io import fits
+    from astropy.table import Table
+
+    lacking = None
+    for hdu in hdus:
+        if _is_lamost(hdu):
+            return {name: [row] for name, row in zip(LAMOST_ROWS, hdu.data, strict=False)}, {}
+        if isinstance(hdu, fits.BinTableHDU):
+            try:
+                if reading.chosen(hdu.columns.names):
+                    return astropy_columns(Table.read(hdu, character_as_bytes=False))
+            except SpecError as error:
+                lacking = error
+    if lacking is not None:
+        raise lacking
+    return None
+
+
+def _is_lamost(hdu: Any) -> bool:
+    """Return whether an HDU is the image of a spectrum, as LAMOST published them in its first releases."""
+    said = str(hdu.header.get("TELESCOP", "")).strip()
+    return bool(said == LAMOST and hdu.is_image and len(hdu.shape) == 2 and hdu.shape[0] >= len(LAMOST_ROWS))
+
+
 def _recognised(hdus: Any, path: Path) -> str | None:
     from astropy.io import registry
     from specutils import Spectrum as Foreign
 
+    if _is_lamost(hdus[0]):
+        return LAMOST
     found = registry.identify_format("read", Foreign, None, None, [hdus], {})
     if len(found) > 1:
         msg = f"{path} may be any of {', '.join(found)}; say which with --format"
@@ -131,7 +165,8 @@ def _by_specutils(hdus: Any, path: Path, name: str, reading: Reading, look: Call
         raise DataError(msg, kind=ErrorKind.BAD_FILE, file=where) from error
     stated = "" if found.flux.unit == units.dimensionless_unscaled else str(found.flux.unit)
     return make_spectrum(
-        where, wavelength, found.flux.value, mask=found.mask, **_errors(found, where, required=reading.ivar),
+        where, wavelength, found.flux.value, mask=found.mask, negative_is_bad=reading.negative_is_bad,
+        **_errors(found, where, required=reading.ivar),
         unit=usable_unit(stated, reading.unit, where), medium=stated_medium(look) or reading.medium,
         **reading.named(look, where),
     )  # fmt: skip
@@ -167,7 +202,7 @@ def _looker(hdus: Any) -> Callable[[str], Any]:
             if key in hdu.header:
                 return hdu.header[key]
         for hdu in hdus:
-            if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == 1:
+            if isinstance(hdu, fits.BinTableHDU) and hdu.header["NAXIS2"] == 1:
                 for name in hdu.columns.names:
                     if name.lower() == key.lower():
                         value = hdu.data[name][0]

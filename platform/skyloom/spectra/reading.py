@@ -54,6 +54,8 @@ class Reading:
     """Of wavelengths that state none: ``"vacuum"`` or ``"air"``."""
     ivar: bool = True
     """Whether spectra without errors are refused."""
+    negative_is_bad: bool = False
+    """Whether a pixel with a negative inverse variance or error is bad; else its spectrum is refused."""
 
     def __post_init__(self) -> None:
         for what in self.columns:
@@ -105,7 +107,7 @@ class Reading:
             if value is None:
                 msg = f"{where} has no {self.id_key!r} to know the spectrum by; name another --id-key"
                 raise DataError(msg, kind=ErrorKind.UNKNOWN_COLUMN, where=where)
-            said["id"] = value.strip() if isinstance(value, str) else int(value)
+            said["id"] = _identifier(value, self.id_key, where)
         else:
             pairs = POSITIONS if self.position_keys is None else (self.position_keys,)
             for keys in pairs:
@@ -114,6 +116,15 @@ class Reading:
                     said["ra"], said["dec"] = (_degrees(value, keys, where) for value in found)
                     break
         return said
+
+
+def _identifier(value: Any, key: str, where: str) -> int | str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int | np.integer) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    msg = f"{where}: its {key} is {value!r}; integers and texts name spectra"
+    raise DataError(msg, kind=ErrorKind.BAD_ROW, where=where)
 
 
 def _degrees(value: Any, keys: tuple[str, str], where: str) -> float:

@@ -49,6 +49,7 @@ def make_spectrum(
     ivar: NDArray[Any] | None = None,
     error: NDArray[Any] | None = None,
     mask: NDArray[Any] | None = None,
+    negative_is_bad: bool = False,
     **said: Any,
 ) -> Spectrum:
     """Return a spectrum, its pixels in order of wavelength, bad ones with an inverse variance of 0.
@@ -65,6 +66,8 @@ def make_spectrum(
         Inverse variance, or standard deviation. NaN, infinity, and 0 mean a bad pixel.
     mask : ndarray, shape (L,), optional
         True or not 0 where a pixel is bad.
+    negative_is_bad : bool
+        Some surveys mark bad pixels by an inverse variance or error below 0; else it is refused.
     **said
         Unit, medium, id and position, as `Spectrum` has them.
 
@@ -97,7 +100,7 @@ def make_spectrum(
             f"its wavelengths are not in order: {wavelength[at]:.8g} is followed by {wavelength[at + 1]:.8g} at "
             f"pixel {at + 1}. Sort them, or split what overlaps into spectra",
         )
-    weight = _inverse_variance(where, ivar, error)
+    weight = _inverse_variance(where, ivar, error, negative_is_bad=negative_is_bad)
     there = np.isfinite(flux)
     if not there.all():
         flux = np.where(there, flux, np.nan).astype(flux.dtype)
@@ -112,7 +115,9 @@ def make_spectrum(
     return Spectrum(where, wavelength, flux, weight, **said)
 
 
-def _inverse_variance(where: str, ivar: NDArray[Any] | None, error: NDArray[Any] | None) -> NDArray[Any] | None:
+def _inverse_variance(
+    where: str, ivar: NDArray[Any] | None, error: NDArray[Any] | None, *, negative_is_bad: bool
+) -> NDArray[Any] | None:
     given = ivar if ivar is not None else error
     if given is None:
         return None
@@ -120,8 +125,12 @@ def _inverse_variance(where: str, ivar: NDArray[Any] | None, error: NDArray[Any]
     name = "inverse variances" if ivar is not None else "errors"
     with np.errstate(invalid="ignore"):
         negative = int(np.count_nonzero(values < 0))
-    if negative:
-        raise _bad(where, f"{negative} of its {len(values)} {name} are negative; bad pixels have 0, or a mask")
+    if negative and not negative_is_bad:
+        raise _bad(
+            where,
+            f"{negative} of its {len(values)} {name} are negative; if that is how they mark bad pixels say "
+            "--negative-is-bad",
+        )
     # Not finite, or an error of 0 (an infinite weight), is how files say that a pixel is bad.
     known = np.isfinite(values) & (values > 0)
     if ivar is not None:

@@ -77,10 +77,17 @@ def text_spectra(path: Path, reading: Reading) -> Iterator[Spectrum | SkyloomErr
 
 def astropy_columns(table: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the columns of an astropy table, and the unit of each; empty where it has none."""
-    columns = {name: np.asarray(np.ma.filled(table[name].astype(float), np.nan))
-               if np.ma.isMaskedArray(table[name]) and table[name].dtype.kind in "fiu" else np.asarray(table[name])
-               for name in table.colnames}  # fmt: skip
+    columns = {name: _unmasked(table[name]) for name in table.colnames}
     return columns, {name: str(table[name].unit or "") for name in table.colnames}
+
+
+def _unmasked(column: Any) -> Any:
+    """Return a column with NaN where it is masked; as a list with None where it holds single integers."""
+    if not np.ma.isMaskedArray(column) or not np.ma.getmaskarray(column).any() or column.dtype.kind not in "fiu":
+        return np.asarray(column)
+    if column.dtype.kind != "f" and column.ndim == 1:
+        return column.tolist()
+    return np.asarray(np.ma.filled(column if column.dtype.kind == "f" else column.astype(float), np.nan))
 
 
 def spectra_of(
@@ -124,6 +131,9 @@ def spectra_of(
             yield _one(columns, notes, reading, chosen, place, look, row=None if whole else row)
         except SkyloomError as error:
             yield error
+        except (TypeError, ValueError) as error:  # a column of texts, say
+            msg = f"{place} is no usable spectrum: {error}"
+            yield DataError(msg, kind=ErrorKind.BAD_ROW, where=place)
 
 
 def _one(  # noqa: PLR0917 - one row of a table, all of it
@@ -144,7 +154,7 @@ def _one(  # noqa: PLR0917 - one row of a table, all of it
         if found is None:
             msg = f"{where} is no usable spectrum: its {chosen[what]} is null"
             raise DataError(msg, kind=ErrorKind.BAD_ROW, where=where)
-        return np.asarray(found)
+        return np.array(found, np.float64) if isinstance(found, list) else np.asarray(found)  # None becomes NaN
 
     flux = values("flux")
     if "wavelength" in chosen:
@@ -162,6 +172,7 @@ def _one(  # noqa: PLR0917 - one row of a table, all of it
         raise DataError(msg, kind=ErrorKind.UNKNOWN_COLUMN, where=where)
     return make_spectrum(
         where, wavelength, flux, ivar=ivar, error=None if ivar is not None else error, mask=values("mask"),
+        negative_is_bad=reading.negative_is_bad,
         unit=usable_unit(notes.get(chosen["flux"]), reading.unit, where),
         medium=stated_medium(look) or reading.medium, **reading.named(look, where),
     )  # fmt: skip
@@ -219,7 +230,9 @@ def _arrays(column: pa.ChunkedArray | pa.Array) -> Any:
     if not (
         types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type)
     ):
-        return column.to_numpy(zero_copy_only=False) if _is_number(column.type) else column.to_pylist()
+        # With nulls among them integers would become floats, and ids others.
+        exact = _is_number(column.type) and not (column.null_count and types.is_integer(column.type))
+        return column.to_numpy(zero_copy_only=False) if exact else column.to_pylist()
     return [_values(cell) for cell in column]
 
 

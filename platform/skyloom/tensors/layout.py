@@ -153,7 +153,7 @@ class Layout:
             raise DataError(msg, kind=ErrorKind.BAD_FILE, file=where)
         try:
             return cls(**said)
-        except TypeError as error:
+        except (TypeError, SpecError) as error:
             msg = f"{where} says something that a tensor store does not: {error}"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, file=where) from error
 
