@@ -165,6 +165,7 @@ def plan_job(
         limits=Limits(
             max_bad_fraction=job.run.max_bad_fraction,
             memory_bytes=job.run.task_memory_bytes,
+            confined=not (numerics and numerics.on_gpu),
             deadline_s=job.run.task_deadline_s,
         ),
     )
