@@ -99,7 +99,6 @@ def show_report(report: RunReport, *, as_json: bool = False) -> None:
 
 def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
     from skyloom.columns import Column
-    from skyloom.jobs.numerics import shown
 
     columns = [Column.of_field(field) for field in plan.schema]
     summary = {
@@ -108,7 +107,7 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
         "rows": plan.rows,
         "bytes": plan.bytes,
         "memory_bytes": plan.memory_bytes,
-        **shown(plan.numerics),
+        **plan.computing,
     }
     written = [
         {"column": c.name, "type": c.dtype, "unit": c.unit, "ucd": c.ucd, "description": c.description}
@@ -119,7 +118,7 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
         said = {"differences_from_float32": changes, "other_work": plan.elsewhere}
         show_json({**summary, "columns": written, **said})
         return
-    show_record(summary)
+    show_record({name: "the model's own" if value is None else value for name, value in summary.items()})
     if plan.elsewhere:
         show_text(plan.elsewhere)
     if changes:

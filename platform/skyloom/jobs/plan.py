@@ -18,7 +18,7 @@ from skyloom.errors import ConflictError, ErrorKind, SpecError
 from skyloom.jobs.devices import decide
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
-from skyloom.jobs.numerics import Numerics, elsewhere
+from skyloom.jobs.numerics import Numerics, elsewhere, shown
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
@@ -79,6 +79,11 @@ class JobPlan:
     def on_gpu(self) -> bool:
         """Whether networks compute on a GPU."""
         return self.numerics is not None and self.numerics.on_gpu
+
+    @property
+    def computing(self) -> dict[str, Any]:
+        """Device, precision, memory order, tile and threads; None where only the model's source tells."""
+        return shown(self.numerics, self.model)
 
     @property
     def elsewhere(self) -> str | None:
