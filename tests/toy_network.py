@@ -19,6 +19,7 @@ NAME = "toy-network"
 TITLE = "Two layers"
 QUESTION = "predict"
 LIBRARIES = ("torch",)
+CHANNELS_LAST, TILE_ROWS = False, 48
 FLAGS = (Flag(0, "NO_DUST", "there is no reddening"),)
 BREAKS: float | None = None
 """What a row holds after which a GPU would refuse all work."""
@@ -63,7 +64,7 @@ def build(config: Config, weights: Weights | None) -> Network:
     refuse_weights(NAME, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return Network(Net())
+        return Network(Net(), tile_rows=TILE_ROWS)
 
 
 def inputs(config: Config, rows: pa.RecordBatch) -> Inputs:

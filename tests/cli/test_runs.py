@@ -32,6 +32,7 @@ REPORT = RunReport(
 
 
 NUMERICS = Numerics("cpu", "bfloat16", True, 32, (Difference("score", 0.002, 0.01),))
+COMPUTING = {"device": "cpu", "precision": "bfloat16", "channels_last": True, "tile_rows": None, "threads": 1}
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def jobs(monkeypatch):
     asked = {}
     plan = types.SimpleNamespace(
         job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7, numerics=NUMERICS,
+        computing=COMPUTING,
         elsewhere="finished job xyz is this one",
         schema=pa.schema([Column("score", "mag", "how strange", ucd="phot.mag").field()]),
     )  # fmt: skip
@@ -93,7 +95,9 @@ def test_a_plan_shows_the_schema_and_runs_nothing(jobs, capsys):
     assert main(["run", "jobs/flares.toml", "--plan", "--device", "cpu"]) == 0
     assert jobs.asked == {"planned_for": "cpu"}
     out = capsys.readouterr().out
-    assert all(word in out for word in ("bfloat16", "tile", "threads", "0.002", "0.01", "job xyz is this one"))
+    assert all(
+        word in out for word in ("bfloat16", "the model's own", "threads", "0.002", "0.01", "job xyz is this one")
+    )
     assert "tasks" in out
     assert "score" in out
     assert "how strange" in out
@@ -108,7 +112,7 @@ def test_a_plan_in_json_has_its_columns(jobs, capsys):
         "device": "cpu",
         "precision": "bfloat16",
         "channels_last": True,
-        "tile_rows": 32,
+        "tile_rows": None,
         "threads": 1,
     }
     assert plan["differences_from_float32"] == [{"column": "score", "measured": 0.002, "tolerance": 0.01}]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import resource
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import pytest
 from skyloom.engine import Journal, Limits, partition_file, process
 from skyloom.engine.guarded import run_guarded
 from skyloom.engine.isolation import Pace, isolated
+from skyloom.engine.processor import Piece
 from skyloom.errors import ErrorKind, PartitionError, SpecError
 from skyloom.storage import LocalStore
 from tests.engine import toy
@@ -107,6 +110,21 @@ def test_rows_that_do_not_fit_into_memory_say_what_to_change(store):
     plan = toy.poisoned(1, {}, rows=ROWS, unreadable=True)
     (outcome,) = guarded(store, plan)
     assert "rows 0 to 119 exceeded 4000000000 bytes: lower batch_rows or raise" in outcome.message
+
+
+@pytest.mark.parametrize(("confined", "is_limited"), [(True, True), (False, False)])
+def test_only_a_confined_child_has_a_limit_on_its_address_space(confined, is_limited):
+    class Asked(toy.PoisonedRows):
+        def compute(self, start, stop):
+            limited = resource.getrlimit(resource.RLIMIT_AS)[0] != before[0]
+            return Piece(pa.table({"limited": [limited] * (stop - start)}))
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    plan = toy.poisoned(1, {}, rows=3)
+    limits = replace(LIMITS, confined=confined)
+    pieces = list(isolated(plan.tasks[0], Asked(plan.settings, 0, 3), limits, Pace(30.0)))
+    assert pa.concat_tables([p.table for p in pieces])["limited"].to_pylist() == [is_limited] * 3
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_a_host_that_dies_is_replaced_and_the_partition_named(store):

@@ -117,7 +117,6 @@ def show_funnel(rows: int, steps: Sequence[Step]) -> None:
 
 def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
     from skyloom.columns import Column
-    from skyloom.jobs.numerics import shown
 
     columns = [Column.of_field(field) for field in plan.schema]
     summary = {
@@ -126,7 +125,7 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
         "rows": plan.rows,
         "bytes": plan.bytes,
         "memory_bytes": plan.memory_bytes,
-        **shown(plan.numerics),
+        **plan.computing,
         **({"eligibility": list(plan.criteria.order)} if plan.criteria else {}),
     }
     written = [
@@ -138,7 +137,7 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
         said = {"differences_from_float32": changes, "other_work": plan.elsewhere}
         show_json({**summary, "columns": written, **said})
         return
-    show_record(summary)
+    show_record({name: "the model's own" if value is None else value for name, value in summary.items()})
     if plan.elsewhere:
         show_text(plan.elsewhere)
     if changes:

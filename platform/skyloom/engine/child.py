@@ -68,11 +68,11 @@ class Child:
     ----------
     rows : Rows
         Inherited by the child.
-    memory_bytes : int
-        What the child may allocate beyond what it inherits.
+    memory_bytes : int or None
+        What the child may allocate beyond what it inherits; None for no limit.
     """
 
-    def __init__(self, rows: Rows, memory_bytes: int) -> None:
+    def __init__(self, rows: Rows, memory_bytes: int | None) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
         self.fresh = True
         self.alive = True
@@ -197,7 +197,7 @@ def _error(answer: dict[str, object]) -> SkyloomError:
     return error
 
 
-def _serve(pipe: Connection, rows: Rows, memory_bytes: int) -> None:
+def _serve(pipe: Connection, rows: Rows, memory_bytes: int | None) -> None:
     """Compute what is asked for, until there is nobody to ask."""
     _confine(memory_bytes)
     known = set(sys.modules)
@@ -227,10 +227,11 @@ def _answer(rows: Rows, start: int, stop: int) -> tuple[dict[str, object], pa.Bu
         return {"cause": type(error).__name__, "message": str(error)[:MESSAGE_CHARS]}, None
 
 
-def _confine(memory_bytes: int) -> None:
+def _confine(memory_bytes: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    limit_memory(memory_bytes)
+    if memory_bytes is not None:
+        limit_memory(memory_bytes)
     with contextlib.suppress(OSError, AttributeError):  # Linux: die with the host
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -58,7 +58,8 @@ def main() -> None:
     first = json.loads(sys.stdin.buffer.readline())
     work = Work.from_json(first["work"])
     limits = within(work.limits, first["memory_bytes"])
-    limit_memory(limits.memory_bytes)
+    if limits.confined:
+        limit_memory(limits.memory_bytes)
     processor: IsolatedProcessor | None = None
     for line in sys.stdin.buffer:
         values = json.loads(line)

@@ -179,7 +179,7 @@ class _Search:
 
     def once(self, start: int, stop: int, *, cut: bool, limit_s: float | None = None) -> Attempt:
         if self.child is None or not self.child.alive:
-            self.child = Child(self.rows, self.limits.memory_bytes)
+            self.child = Child(self.rows, self.limits.memory_bytes if self.limits.confined else None)
         fresh = self.child.fresh
         limit_s = limit_s or self.pace.limit_s(stop - start, fresh=fresh)
         found = self.child.compute(start, stop, limit_s=limit_s, beat=self.beat)

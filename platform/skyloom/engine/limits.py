@@ -20,6 +20,9 @@ class Limits:
     """Processes that one partition may cost."""
     memory_bytes: int = 4_000_000_000
     """Memory that a child process may add to what the loaded model takes."""
+    confined: bool = True
+    """Whether the system enforces `memory_bytes`, by the address space of a process. The driver of a GPU
+    reserves hundreds of gigabytes of that and uses none: then no limit can be set."""
     deadline_s: float = 30.0
     """Shortest time after which a task counts as hung. Once the pace of a run is known, a task
     gets ten times the 95th percentile of it, if that is longer."""

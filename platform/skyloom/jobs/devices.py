@@ -55,15 +55,16 @@ def decide(
     wanted = DeviceSettings(
         device=run.device,
         precision=run.precision,
-        channels_last=model.channels_last if run.channels_last is None else run.channels_last,
-        tile_rows=run.tile_rows or model.tile_rows,
+        # What a model does anyhow needs no saying: such a job is the same as one that says nothing.
+        channels_last=None if run.channels_last == model.channels_last else run.channels_last,
+        tile_rows=None if run.tile_rows == model.tile_rows else run.tile_rows,
         threads=1,
     )
-    if wanted.device == CPU and not _needs_test(wanted, model):
+    if wanted.device == CPU and not _needs_test(wanted):
         return _numerics(CPU, wanted)
     with _asked(cluster) as workers:
         numerics = _numerics(_class_of(workers, wanted), wanted)
-        if not _needs_test(numerics.settings, model):
+        if not _needs_test(numerics.settings):
             return numerics
         question = (model.name, model.place, dict(model.settings), numerics.settings)
         if workers is None:
@@ -136,14 +137,12 @@ def _class_of(workers: Client | None, wanted: DeviceSettings) -> str:
 
 
 def _numerics(found: str, wanted: DeviceSettings) -> Numerics:
-    assert wanted.tile_rows is not None
-    return Numerics(found, wanted.precision, bool(wanted.channels_last), wanted.tile_rows)
+    return Numerics(found, wanted.precision, wanted.channels_last, wanted.tile_rows)
 
 
-def _needs_test(settings: DeviceSettings, model: LoadedModel) -> bool:
+def _needs_test(settings: DeviceSettings) -> bool:
     """Whether columns may differ from what the card's scores were measured with."""
-    own = settings.channels_last == model.channels_last
-    return not (settings.device == CPU and settings.precision == "float32" and own)
+    return not (settings.device == CPU and settings.precision == "float32" and settings.channels_last is None)
 
 
 def _refuse_unused(run: RunSpec, model: LoadedModel) -> None:

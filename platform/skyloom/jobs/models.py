@@ -17,7 +17,7 @@ from skyloom.models.architecture import build_checked
 from skyloom.models.card import Card
 from skyloom.models.weights import default_variant, is_path, load_weights
 from skyloom.runtime.contract import System, Weights
-from skyloom.runtime.device import DEFAULT_TILE_ROWS, DeviceSettings, use
+from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
 
 __all__ = ["LoadedModel", "check_same", "load_model"]
@@ -82,14 +82,16 @@ class LoadedModel:
         return "torch" in getattr(self.system, "LIBRARIES", ())
 
     @property
-    def tile_rows(self) -> int:
-        """Rows that its networks compute at once, unless a job says another number."""
-        return int(getattr(self.system, "TILE_ROWS", DEFAULT_TILE_ROWS))
+    def tile_rows(self) -> int | None:
+        """Rows that its networks compute at once, unless a job says another number; None if it does not tell."""
+        found: int | None = getattr(self.system, "TILE_ROWS", None)
+        return found
 
     @property
-    def channels_last(self) -> bool:
-        """Memory order of its images, unless a job says another one."""
-        return bool(getattr(self.system, "CHANNELS_LAST", False))
+    def channels_last(self) -> bool | None:
+        """Memory order of its images, unless a job says another one; None if it does not tell."""
+        found: bool | None = getattr(self.system, "CHANNELS_LAST", None)
+        return found
 
     def build(self, settings: DeviceSettings | None = None) -> Any:
         """Return the estimator; its networks compute on the CPU in float32 unless `settings` say otherwise.

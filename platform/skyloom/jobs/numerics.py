@@ -14,6 +14,7 @@ from typing import Any
 from skyloom.engine import Journal
 from skyloom.errors import ConflictError, ErrorKind
 from skyloom.evaluation.numerics import Difference
+from skyloom.jobs.models import LoadedModel
 from skyloom.runtime.device import DeviceSettings, device_class
 from skyloom.storage import Store
 
@@ -31,8 +32,10 @@ class Numerics:
     device_class: str
     """``"cpu"``, or ``"cuda "`` and the model of the GPU."""
     precision: str
-    channels_last: bool
-    tile_rows: int
+    channels_last: bool | None = None
+    """Memory order of images; None for the model's own."""
+    tile_rows: int | None = None
+    """Rows computed at once; None for the model's own number."""
     differences: tuple[Difference, ...] = ()
     """From plain float32 on a CPU, measured before the run; empty where that is what is computed."""
 
@@ -68,15 +71,16 @@ class Numerics:
         return {each.column: [each.measured, each.tolerance] for each in self.differences}
 
 
-def shown(numerics: Numerics | None) -> dict[str, Any]:
+def shown(numerics: Numerics | None, model: LoadedModel) -> dict[str, Any]:
     """Return what a plan prints: of a model without networks, that it computes on the CPU."""
     if numerics is None:
         return {"device": CPU, "threads": 1}
+    own = {"channels_last": model.channels_last, "tile_rows": model.tile_rows}
+    said = {"channels_last": numerics.channels_last, "tile_rows": numerics.tile_rows}
     return {
         "device": numerics.device_class,
         "precision": numerics.precision,
-        "channels_last": numerics.channels_last,
-        "tile_rows": numerics.tile_rows,
+        **{name: own[name] if value is None else value for name, value in said.items()},
         "threads": numerics.settings.threads,
     }
 

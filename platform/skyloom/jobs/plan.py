@@ -19,7 +19,7 @@ from skyloom.jobs.devices import decide
 from skyloom.jobs.eligibility import Criteria, criteria_of
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
-from skyloom.jobs.numerics import Numerics, elsewhere
+from skyloom.jobs.numerics import Numerics, elsewhere, shown
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
@@ -82,6 +82,11 @@ class JobPlan:
     def on_gpu(self) -> bool:
         """Whether networks compute on a GPU."""
         return self.numerics is not None and self.numerics.on_gpu
+
+    @property
+    def computing(self) -> dict[str, Any]:
+        """Device, precision, memory order, tile and threads; None where only the model's source tells."""
+        return shown(self.numerics, self.model)
 
     @property
     def elsewhere(self) -> str | None:
@@ -173,6 +178,7 @@ def plan_job(
         limits=Limits(
             max_bad_fraction=job.run.max_bad_fraction,
             memory_bytes=job.run.task_memory_bytes,
+            confined=not (numerics and numerics.on_gpu),
             deadline_s=job.run.task_deadline_s,
         ),
     )
