@@ -1,4 +1,4 @@
-"""One network as a file of another program, written and read back."""
+"""One network as a file of another program, and what that file computes."""
 
 from __future__ import annotations
 
@@ -53,13 +53,16 @@ def _program(module: torch.nn.Module, call: Call) -> tuple[Any, int | None]:
 
 
 def _as_pt2(module: torch.nn.Module, call: Call, path: Path, about: Mapping[str, Any]) -> torch.nn.Module:
-    """Write by ``torch.export``; return what the file computes."""
+    """Write by ``torch.export``; return what the program that was written computes.
+
+    The file is not read back: opening one can execute code, and nothing in this package does.
+    """
     import torch
 
     program, rows = _program(module, call)
     torch.export.save(program, path, extra_files={METADATA: json.dumps({**about, "rows": rows}, indent=1)})
-    loaded: torch.nn.Module = torch.export.load(path).module()
-    return loaded
+    traced: torch.nn.Module = program.module()
+    return traced
 
 
 @contextmanager
@@ -128,4 +131,4 @@ FORMATS: Mapping[str, Callable[[torch.nn.Module, Call, Path, Mapping[str, Any]],
     "pt2": _as_pt2,
     "onnx": _as_onnx,
 }
-"""By name: writes a file, and returns what the file computes."""
+"""By name: writes a file, and returns what computes as the file does."""
