@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from skyloom.models.novelty import empirical_p
-from skyloom.models.probabilities import calibrated, calibrated_binary, entropy, softmax
+from skyloom.models.probabilities import calibrated, calibrated_binary, entropy, isotonic, softmax, tempered
 
 scores = arrays(np.float64, (4, 5), elements=st.floats(-500, 500))
 
@@ -29,6 +29,33 @@ def test_a_common_shift_of_all_scores_changes_nothing(s, shift):
 @given(scores)
 def test_the_identity_calibration_changes_nothing(s):
     assert_allclose(calibrated(s, 1.0, np.zeros(5)), softmax(s))
+
+
+@given(scores, st.floats(0.05, 20))
+def test_a_temperature_keeps_the_order_of_the_classes(s, temperature):
+    assert_allclose(tempered(s, 1.0), softmax(s))
+    order = np.argsort(s, axis=1, kind="stable")
+    assert (np.diff(np.take_along_axis(tempered(s, temperature), order, axis=1), axis=1) >= 0).all()
+
+
+steps = arrays(np.float64, st.integers(1, 9), elements=st.floats(0, 1), unique=True).map(np.sort)
+
+
+@given(steps, st.data())
+def test_isotonic_calibration_never_falls_meets_its_knots_and_ends_flat(knots, data):
+    values = np.sort(data.draw(arrays(np.float64, len(knots), elements=st.floats(0, 1))))
+    p = np.sort(np.concatenate([knots, data.draw(arrays(np.float64, 30, elements=st.floats(-0.5, 1.5)))]))
+    made = isotonic(p, knots, values)
+    assert (np.diff(made) >= 0).all()
+    assert_allclose(isotonic(knots, knots, values), values, atol=1e-12)
+    assert_allclose(made, np.interp(p, knots, values), atol=1e-9)
+    assert isotonic(np.array([-9.0, 9.0]), knots, values).tolist() == [values[0], values[-1]]
+    # The same bits alone and among others.
+    assert all(isotonic(p[k : k + 1], knots, values)[0] == made[k] for k in range(len(p)))
+
+
+def test_isotonic_calibration_of_nan_is_nan():
+    assert np.isnan(isotonic(np.array([np.nan]), np.array([0.0, 1.0]), np.array([0.1, 0.9]))).all()
 
 
 def test_binary_calibration_keeps_the_order_and_the_ends():

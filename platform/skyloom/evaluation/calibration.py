@@ -7,12 +7,21 @@ from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.models.card import Bin
-from skyloom.models.probabilities import calibrated, calibrated_binary
+from skyloom.models.probabilities import calibrated, calibrated_binary, tempered
 
-__all__ = ["expected_calibration_error", "fit_binary", "fit_multiclass", "reliability"]
+__all__ = [
+    "expected_calibration_error",
+    "fit_binary",
+    "fit_isotonic",
+    "fit_multiclass",
+    "fit_temperature",
+    "reliability",
+]
 
 _BIAS_PENALTY = 0.05
 """Weight of the squared biases: a small class must not be moved by three objects."""
+
+_TEMPERATURES = (0.01, 100.0)
 
 
 def fit_multiclass(scores: NDArray[np.float64], target: NDArray[np.integer]) -> tuple[float, NDArray[np.float64]]:
@@ -35,9 +44,7 @@ def fit_multiclass(scores: NDArray[np.float64], target: NDArray[np.integer]) -> 
     SpecError
         If there are no rows.
     """
-    if not len(scores):
-        msg = "calibration needs at least one row, got none"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    _refuse_nothing(scores)
     from scipy.optimize import minimize
 
     hot = np.eye(scores.shape[1])[target]
@@ -54,6 +61,87 @@ def fit_multiclass(scores: NDArray[np.float64], target: NDArray[np.integer]) -> 
 
     found = minimize(loss, np.zeros(1 + scores.shape[1]), jac=True, method="L-BFGS-B")
     return float(np.exp(found.x[0])), np.asarray(found.x[1:], dtype=np.float64)
+
+
+def fit_temperature(scores: NDArray[np.float64], target: NDArray[np.integer]) -> float:
+    """Fit the temperature of `skyloom.models.probabilities.tempered` by maximum likelihood.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (N, K)
+        Raw scores (logits) of rows that trained nothing.
+    target : ndarray of integers, shape (N,)
+        Place of the true class.
+
+    Returns
+    -------
+    float
+        Between 0.01 and 100: the likelihood of scores that are never wrong, or that tell
+        nothing, grows up to the end.
+
+    Raises
+    ------
+    SpecError
+        If there are no rows.
+
+    References
+    ----------
+    Guo et al. 2017, PMLR 70, 1321.
+    """
+    _refuse_nothing(scores)
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(scores))
+
+    def loss(log_temperature: float) -> float:
+        p = tempered(scores, float(np.exp(log_temperature)))
+        return float(-np.log(np.fmax(p[rows, target], 1e-300)).mean())
+
+    # One minimum: the loss is convex in 1 / temperature.
+    found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(found.x))
+
+
+def fit_isotonic(
+    p: NDArray[np.floating], happened: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit `skyloom.models.probabilities.isotonic`: the rising curve closest to what happened.
+
+    Takes a few hundred rows and more; below that, `fit_binary` has less to learn.
+
+    Parameters
+    ----------
+    p : ndarray, shape (N,)
+        Probability of one event, of rows that trained nothing.
+    happened : ndarray of bool, shape (N,)
+
+    Returns
+    -------
+    knots, values : ndarray of float64, shape (T,)
+        Values lie between 1 / (N + 2) and 1 - 1 / (N + 2): N rows make nobody surer than that.
+
+    Raises
+    ------
+    SpecError
+        If there are no rows, or a probability is NaN.
+    """
+    _refuse_nothing(p)
+    if np.isnan(p).any():
+        msg = f"{int(np.isnan(p).sum())} of {len(p)} probabilities are NaN; leave their rows out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+    from sklearn.isotonic import IsotonicRegression
+
+    least = 1.0 / (len(p) + 2)
+    fitted = IsotonicRegression(y_min=least, y_max=1.0 - least).fit(
+        p.astype(np.float64), happened.astype(np.float64)
+    )
+    return fitted.X_thresholds_.astype(np.float64), fitted.y_thresholds_.astype(np.float64)
+
+
+def _refuse_nothing(rows: NDArray[np.floating]) -> None:
+    if not len(rows):
+        msg = "calibration needs at least one row, got none"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
 
 
 def fit_binary(p: NDArray[np.float64], positive: NDArray[np.bool_]) -> tuple[float, float]:

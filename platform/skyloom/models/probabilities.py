@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["calibrated", "calibrated_binary", "entropy", "softmax"]
+__all__ = ["calibrated", "calibrated_binary", "entropy", "isotonic", "softmax", "tempered"]
 
 _TINY = 1e-12
 
@@ -44,6 +44,45 @@ def calibrated(scores: NDArray[np.float64], scale: float, bias: NDArray[np.float
     Guo et al. 2017, PMLR 70, 1321 (temperature scaling; the bias is from their vector scaling).
     """
     return softmax(scale * scores + bias)
+
+
+def tempered(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Return ``softmax(scores / temperature)``: softer above 1, sharper below; the order of classes stays.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (..., K)
+    temperature : float
+        As `skyloom.evaluation.calibration.fit_temperature` finds it; positive.
+    """
+    return softmax(scores / temperature)
+
+
+def isotonic(
+    p: NDArray[np.floating], knots: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return calibrated probabilities of one event: straight lines between knots, flat outside them.
+
+    Never decreasing in `p`, rounding included, and element by element: a row gives the same bits
+    in any batch.
+
+    Parameters
+    ----------
+    p : ndarray, shape (...)
+        Probabilities before calibration. NaN gives NaN.
+    knots, values : ndarray, shape (T,)
+        As `skyloom.evaluation.calibration.fit_isotonic` finds them: both ascending, `knots` strictly.
+
+    References
+    ----------
+    Zadrozny & Elkan 2002, KDD (isotonic regression as calibration).
+    """
+    right = np.clip(np.searchsorted(knots, p, side="right"), 1, max(1, len(knots) - 1))
+    left, right = right - 1, np.minimum(right, len(knots) - 1)
+    width = knots[right] - knots[left]
+    slope = np.divide(values[right] - values[left], width, out=np.zeros_like(width), where=width > 0)
+    line = values[left] + slope * (p - knots[left])
+    return np.asarray(np.clip(line, values[left], values[right]))
 
 
 def calibrated_binary(p: NDArray[np.float64], scale: float, bias: float) -> NDArray[np.float64]:

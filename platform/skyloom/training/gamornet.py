@@ -21,6 +21,7 @@ from skyloom.evaluation.calibration import fit_multiclass
 from skyloom.evaluation.gamornet import CALIBRATION_START, Sample, purity_table, sample
 from skyloom.models import gamornet
 from skyloom.models.card import Bin, Card, Plain, Score
+from skyloom.models.conformal import set_threshold
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
@@ -179,13 +180,11 @@ def _calibration(raw: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str
     log = np.log(np.fmax(raw, 1e-12))
     scale, bias = fit_multiclass(log[:half], label[:half])
     p, truth = calibrated(log[half:], scale, bias), label[half:]
-    own = np.sort(p[np.arange(len(truth)), truth])
-    # Split conformal (Sadinle, Lei & Wasserman 2019): the (n + 1) 10 % quantile of the true class's probability.
-    place = int(np.floor((len(own) + 1) * (1.0 - _COVERAGE))) - 1
+    own = p[np.arange(len(truth)), truth]
     return {
         "calibration": np.array([scale, *bias]),
         "thresholds": np.array([_threshold(p, truth, 0), _threshold(p, truth, 2)]),
-        "conformal": np.array([own[place] if place >= 0 else 0.0]),
+        "conformal": np.array([set_threshold(own, _COVERAGE)]),
     }
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column
 from skyloom.errors import DataError, ErrorKind, SpecError
+from skyloom.models.conformal import prediction_sets, set_names
 from skyloom.models.gamornet.images import FLAGS, read_cutouts
 from skyloom.models.novelty import Novelty
 from skyloom.models.probabilities import calibrated, entropy, softmax
@@ -189,7 +190,7 @@ def predict(estimator: Estimator, arrays: Mapping[str, Any]) -> Mapping[str, NDA
         **{name: p[:, k].astype(np.float32) for k, name in enumerate(_COLUMNS)},
         **{f"{name}_raw": raw[:, k].astype(np.float32) for k, name in enumerate(_COLUMNS)},
         "gm_class": np.array(CLASSES)[classify(p, *estimator.thresholds)],
-        "gm_set": _sets(p, estimator.conformal),
+        "gm_set": set_names(prediction_sets(p, estimator.conformal), CLASSES),
         "gm_p_sd": of_best.std(axis=0).astype(np.float32),
         "gm_entropy": entropy(p).astype(np.float32),
         "gm_ood": estimator.novelty.p_value(hidden).astype(np.float32),
@@ -224,10 +225,3 @@ def average(members: NDArray[np.float64]) -> NDArray[np.float64]:
     for p in members:
         total = total + p
     return total / len(members)
-
-
-def _sets(p: NDArray[np.float64], least: float) -> NDArray[np.str_]:
-    """Return the classes that reach `least`, joined by a bar; the most probable one always."""
-    inside = (p >= least) | (np.arange(p.shape[1]) == p.argmax(axis=1)[:, None])
-    words = ["|".join(name for name, there in zip(CLASSES, row, strict=True) if there) for row in inside]
-    return np.array(words, dtype=np.str_)
