@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skyloom.features.period_peaks import PROFILE_D
 from skyloom.features.periodic import compute, names_of
-from skyloom.features.periods import PROFILE_D, PeriodSettings, find_periods
+from skyloom.features.periods import PeriodSettings, find_periods
 from tests.features.test_periods import skewed, variable
 from tests.timeseries.test_folding import curves_of
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.features.periods import PROFILE_D, Periods
+from skyloom.features.period_peaks import PROFILE_D
+from skyloom.features.periods import Periods
 from skyloom.timeseries.lightcurves import BandLightCurves
 
 __all__ = ["compute", "names_of"]

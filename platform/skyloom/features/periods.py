@@ -23,24 +23,16 @@ from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.features.harmonics import BandPoints, coefficients, series_chi2
+from skyloom.features.period_peaks import PROFILE_D, candidates, decide, f_statistic, profile, refine
 from skyloom.features.periodogram import chi2_reduction, log10_false_alarm
 from skyloom.timeseries.lightcurves import BandLightCurves
 
-__all__ = ["MIN_BAND_POINTS", "PROFILE_D", "PeriodSettings", "PeriodStatus", "Periods", "find_periods"]
+__all__ = ["MIN_BAND_POINTS", "PeriodSettings", "PeriodStatus", "Periods", "find_periods"]
 
 MIN_BAND_POINTS = 5
 """Points that a passband needs to take part."""
 
-PROFILE_D = (0.0, 0.25, 0.45, 1.1, 3.0, 10.0, 40.0, 150.0, math.inf)
-"""Bounds of the ranges of periods, in days, whose highest power `Periods.profile` has."""
-
 _NUMBERS = ("period_d", "error_d", "second_d", "margin", "power", "log10_fap", "explained", "double_f")
-_DAILY = (1.0, -1.0, 2.0, -2.0)
-"""Aliases of the highest peak that are always tried, per day."""
-_COARSE = np.linspace(-0.3, 0.3, 7)
-_FINE = np.linspace(-0.1, 0.1, 21)
-_FINEST = np.linspace(-0.01, 0.01, 5)
-"""Offsets from a candidate, in units of 1 / time span."""
 
 
 class PeriodStatus(IntEnum):
@@ -94,9 +86,10 @@ class Periods:
         Period in days, and its 1-sigma error from the curvature of chi-square: right where the period is
         the true one and no alias of it.
     second_d : ndarray of float64, shape (N,)
-        The best period among the other peaks.
+        The best period among the other peaks; infinite where there is no other.
     margin : ndarray of float64, shape (N,)
-        Chi-square of the second over that of the best, at least 1: near 1 they cannot be told apart.
+        Chi-square of the second over that of the best, at least 1: near 1 they cannot be told apart. Infinite
+        where there is no other.
     power : ndarray of float64, shape (N,)
         Highest standard normalised power of the periodogram, in [0, 1].
     log10_fap : ndarray of float64, shape (N,)
@@ -185,7 +178,8 @@ def _one(curves: BandLightCurves, row: int, settings: PeriodSettings) -> _Found 
     if not span > settings.shortest_d:
         return PeriodStatus.SHORT
     step = 1.0 / (settings.samples_per_peak * span)
-    n = math.floor((1.0 / settings.shortest_d - 1.0 / span) / step) + 1
+    first = 1.0 / span
+    n = math.floor((1.0 / settings.shortest_d - first) / step) + 1
     if n > settings.max_frequencies:
         return PeriodStatus.LONG
     if n < 3:
@@ -194,15 +188,15 @@ def _one(curves: BandLightCurves, row: int, settings: PeriodSettings) -> _Found 
     each = tuple(bands.values())
     reduction, constant = np.zeros(n), 0.0
     for points in each:
-        off, whole = chi2_reduction(*points, first=1.0 / span, step=step, n=n)
+        off, whole = chi2_reduction(*points, first=first, step=step, n=n)
         reduction += off
         constant += whole
     power = reduction / constant
-    candidates = _candidates(power, settings, span, step)
-    best, second, margin = _decide(candidates, each, settings.harmonics, span)
-    frequency, error, chi2, free = _refine(best, each, settings.harmonics, span, n_points)
+    peaks = candidates(power, first, step, most=settings.candidates, samples_per_peak=settings.samples_per_peak)
+    best, second, margin = decide(peaks, each, settings.harmonics, span)
+    frequency, error, chi2, free = refine(best, each, settings.harmonics, span, n_points)
     double, free_double = series_chi2(np.array([frequency / 2.0]), each, 2 * settings.harmonics)
-    gain = _f_statistic(chi2, float(double[0]), free, free_double, n_points)
+    gain = f_statistic(chi2, float(double[0]), free, free_double, n_points)
     spread = float(np.concatenate([points.time_d for points in each]).std())
     top = float(power.max())
     fap = log10_false_alarm(
@@ -211,17 +205,9 @@ def _one(curves: BandLightCurves, row: int, settings: PeriodSettings) -> _Found 
     nearest = round(frequency)
     daily = nearest >= 1 and abs(frequency - nearest) < max(1.0 / span, 0.004 * nearest)
     explained = max(0.0, 1.0 - chi2 / constant)
-    numbers = (1.0 / frequency, error / frequency**2, 1.0 / second, margin, top, fap, explained, gain)
+    numbers = (1.0 / frequency, error / frequency**2, second, margin, top, fap, explained, gain)
     series = {b: coefficients(frequency, p, settings.harmonics) for b, p in bands.items()}
-    return numbers, daily, _profile(power, 1.0 / span, step), series
-
-
-def _f_statistic(chi2: float, chi2_more: float, free: int, free_more: int, points: int) -> float:
-    """Return how much better a fit is with more coefficients than chance makes it; 0 where it has no more."""
-    more, left = free_more - free, points - free_more
-    if more <= 0 or left <= 0:
-        return 0.0
-    return max(0.0, chi2 - chi2_more) * left / (more * max(chi2_more, 1e-300))
+    return numbers, daily, profile(power, first, step), series
 
 
 def _points(curves: BandLightCurves, row: int, floor: float) -> dict[int, BandPoints]:
@@ -239,69 +225,3 @@ def _points(curves: BandLightCurves, row: int, floor: float) -> dict[int, BandPo
         value = value - (value[0] if np.ptp(value) == 0.0 else mean)
         out[band] = BandPoints(curves.mjd[begin:end], value, weight)
     return out
-
-
-def _candidates(
-    power: NDArray[np.float64], settings: PeriodSettings, span: float, step: float
-) -> NDArray[np.float64]:
-    """Return the frequencies of the highest peaks and of the daily aliases of the highest one."""
-    inner = (power[1:-1] >= power[:-2]) & (power[1:-1] > power[2:])
-    peaks = np.flatnonzero(np.concatenate([[power[0] > power[1]], inner, [power[-1] > power[-2]]]))
-    if not len(peaks):
-        peaks = np.array([int(power.argmax())])
-    highest = peaks[np.argsort(-power[peaks], kind="stable")[: settings.candidates]]
-    first = 1.0 / span
-    aliases = []
-    for by in _DAILY:
-        centre = round((abs(first + step * highest[0] + by) - first) / step)
-        low, high = max(0, centre - settings.samples_per_peak), centre + settings.samples_per_peak + 1
-        if low < min(high, len(power)):
-            aliases.append(low + int(power[low:high].argmax()))
-    return first + step * np.unique(np.concatenate([highest, np.array(aliases, dtype=np.int64)]))
-
-
-def _profile(power: NDArray[np.float64], first: float, step: float) -> NDArray[np.float64]:
-    """Return the highest power in each range of periods."""
-    bounds = np.array([math.inf, *(1.0 / edge for edge in PROFILE_D[1:-1]), 0.0])
-    places = np.clip(np.ceil((bounds - first) / step), 0, len(power)).astype(np.int64)
-    ranges = zip(places[1:], places[:-1], strict=True)
-    return np.array([power[low:high].max(initial=0.0) for low, high in ranges])
-
-
-def _decide(
-    candidates: NDArray[np.float64], bands: tuple[BandPoints, ...], harmonics: int, span: float
-) -> tuple[float, float, float]:
-    """Return the frequency of the best series near the candidates, the next best, and their quotient."""
-    tried = np.maximum(candidates[:, None] + _COARSE / span, 0.5 / span)
-    chi2 = series_chi2(tried.ravel(), bands, harmonics)[0].reshape(tried.shape)
-    place = chi2.argmin(axis=1)
-    of_each = chi2[np.arange(len(chi2)), place]
-    frequency = tried[np.arange(len(tried)), place]
-    best = int(of_each.argmin())
-    others = np.abs(frequency - frequency[best]) > 1.0 / span
-    if not others.any():
-        return float(frequency[best]), math.inf, math.inf
-    second = int(np.where(others, of_each, np.inf).argmin())
-    return float(frequency[best]), float(frequency[second]), float(of_each[second] / max(of_each[best], 1e-300))
-
-
-def _refine(
-    frequency: float, bands: tuple[BandPoints, ...], harmonics: int, span: float, n_points: int
-) -> tuple[float, float, float, int]:
-    """Return the best frequency, its error, its chi-square and the number of coefficients."""
-    for offsets in (_FINE, _FINEST):
-        tried = np.maximum(frequency + offsets / span, 0.25 / span)
-        chi2, free = series_chi2(tried, bands, harmonics)
-        frequency = float(tried[chi2.argmin()])
-    tried = frequency + _FINEST / span
-    chi2, free = series_chi2(tried, bands, harmonics)
-    curve, slope, least = np.polyfit(_FINEST / span, chi2, 2)
-    away = -slope / (2.0 * curve) if curve > 0.0 else 0.0
-    away = min(max(away, -0.01 / span), 0.01 / span)
-    chi2_best = (
-        float(min(chi2.min(), least + slope * away + curve * away**2)) if curve > 0.0 else float(chi2.min())
-    )
-    chi2_best = max(chi2_best, 0.0)
-    scale = chi2_best / max(1, n_points - free - 1)
-    error = math.sqrt(scale / curve) if curve > 0.0 else math.inf
-    return frequency + away, min(error, 1.0 / span), chi2_best, free

@@ -14,6 +14,7 @@ __all__ = ["Learner", "TrainRequest", "learner", "names"]
 
 _LEARNERS = {
     "gamornet": "skyloom.training.gamornet",
+    "periodic-class": "skyloom.training.periodic_class",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
 }

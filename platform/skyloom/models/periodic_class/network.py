@@ -17,7 +17,7 @@ from torch.nn.functional import relu
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.nn.cyclic import ConvBlock, Padding, SequenceConv, SequencePool, summary
 
-__all__ = ["HIDDEN", "Architecture", "NetworkConfig", "PhaseEnsemble", "PhaseNet", "make_network"]
+__all__ = ["HIDDEN", "TWINS", "Architecture", "NetworkConfig", "PhaseEnsemble", "PhaseNet", "make_network"]
 
 Architecture = Literal["itcn", "tcn", "iresnet", "iresnet-exact", "resnet", "gru"]
 HIDDEN = 32
@@ -30,6 +30,8 @@ _PADDING: dict[Architecture, Padding] = {
     "iresnet-exact": "cyclic",
     "resnet": "zero",
 }
+TWINS: dict[Architecture, Architecture] = {"itcn": "tcn", "iresnet": "resnet", "iresnet-exact": "resnet"}
+"""The network with the same parameters that pads with zeros and looks at the last sample."""
 _BLOCKS_PER_STAGE = 2
 
 
@@ -159,6 +161,7 @@ class PhaseEnsemble(nn.Module):
         if members < 1:
             msg = f"an ensemble has at least one member, got {members}"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, members=members)
+        self.config = config
         self.members = nn.ModuleList(make_network(config, seed=k) for k in range(members))
 
     def forward(self, folded: Tensor, extras: Tensor) -> dict[str, Tensor]:
