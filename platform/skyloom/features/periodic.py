@@ -109,6 +109,7 @@ def _ratios(
     noise = np.where(np.isnan(amplitude[:, :, -1]), np.inf, amplitude[:, :, -1])
     lead = (first / np.maximum(noise, 1e-12)).argmax(axis=1)
     chosen = np.take_along_axis(series, lead[:, None, None], axis=1)[:, 0]
+    chosen = np.where(np.isnan(chosen), 0.0, chosen)  # rows without a period; they are NaN elsewhere
     base = np.abs(chosen[:, 0])
     turn = chosen[:, 0] / np.maximum(base, 1e-300)
     heights, phases = [], []
