@@ -8,7 +8,9 @@ import pytest
 import skyloom.jobs
 from skyloom.cli import main
 from skyloom.columns import Column
+from skyloom.evaluation.numerics import Difference
 from skyloom.jobs import RunReport
+from skyloom.jobs.numerics import Numerics
 
 REPORT = RunReport(
     job="j",
@@ -29,11 +31,15 @@ REPORT = RunReport(
 )
 
 
+NUMERICS = Numerics("cpu", "bfloat16", True, 32, (Difference("score", 0.002, 0.01),))
+
+
 @pytest.fixture
 def jobs(monkeypatch):
     asked = {}
     plan = types.SimpleNamespace(
-        job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7,
+        job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7, numerics=NUMERICS,
+        elsewhere="finished job xyz is this one",
         schema=pa.schema([Column("score", "mag", "how strange", ucd="phot.mag").field()]),
     )  # fmt: skip
     fake = types.SimpleNamespace(
@@ -41,20 +47,23 @@ def jobs(monkeypatch):
         report=REPORT,
         template=lambda: "job = 'x'\n",
         load_job=lambda path: path,
-        plan_job=lambda job, *, store=None: plan,
+        plan_job=lambda job, *, store=None, cluster=None: plan,
+        on_device=lambda job, device: asked.update(planned_for=device) or job,
         run=lambda job, **how: asked.update(job=str(job), **how) or fake.report,
     )
-    for name in ("template", "load_job", "plan_job", "run"):
+    for name in ("template", "load_job", "plan_job", "run", "on_device"):
         monkeypatch.setattr(skyloom.jobs, name, getattr(fake, name), raising=False)
     return fake
 
 
 def test_a_run_passes_on_cluster_and_store_and_prints_what_it_did(jobs, capsys):
-    assert main(["run", "jobs/flares.toml", "--cluster", "tcp://10.0.0.5:8786", "--store", "s"]) == 0
+    options = ["--cluster", "tcp://10.0.0.5:8786", "--store", "s", "--device", "cuda"]
+    assert main(["run", "jobs/flares.toml", *options]) == 0
     assert jobs.asked == {
         "job": "jobs/flares.toml",
         "cluster": "tcp://10.0.0.5:8786",
         "store": "s",
+        "device": "cuda",
         "progress": True,
     }
     out = capsys.readouterr().out
@@ -81,9 +90,10 @@ def test_json_is_all_that_stdout_gets(jobs, capsys):
 
 
 def test_a_plan_shows_the_schema_and_runs_nothing(jobs, capsys):
-    assert main(["run", "jobs/flares.toml", "--plan"]) == 0
-    assert jobs.asked == {}
+    assert main(["run", "jobs/flares.toml", "--plan", "--device", "cpu"]) == 0
+    assert jobs.asked == {"planned_for": "cpu"}
     out = capsys.readouterr().out
+    assert all(word in out for word in ("bfloat16", "tile", "threads", "0.002", "0.01", "job xyz is this one"))
     assert "tasks" in out
     assert "score" in out
     assert "how strange" in out
@@ -94,6 +104,14 @@ def test_a_plan_in_json_has_its_columns(jobs, capsys):
     plan = json.loads(capsys.readouterr().out)
     assert plan["tasks"] == 2
     assert plan["columns"][0]["unit"] == "mag"
+    assert {name: plan[name] for name in ("device", "precision", "channels_last", "tile_rows", "threads")} == {
+        "device": "cpu",
+        "precision": "bfloat16",
+        "channels_last": True,
+        "tile_rows": 32,
+        "threads": 1,
+    }
+    assert plan["differences_from_float32"] == [{"column": "score", "measured": 0.002, "tolerance": 0.01}]
 
 
 def test_help_job_prints_the_template_alone(jobs, capsys):

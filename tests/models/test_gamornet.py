@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from skyloom.errors import DataError, ErrorKind, SpecError
-from skyloom.evaluation.gamornet import Sample
+from skyloom.evaluation.gamornet_galaxies import Sample
 from skyloom.models import gamornet
 from skyloom.models.gamornet.images import stretch
 from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze
 from skyloom.runtime.contract import Weights
+from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.networks import load_state, state_arrays
 from skyloom.runtime.scoring import score
 from skyloom.runtime.tensors import tensor_column
@@ -36,7 +37,7 @@ def rows_of(images, *, valid=None, coverage=None):
 
 
 @pytest.fixture(scope="module")
-def estimator():
+def weights():
     rng = np.random.default_rng(0)
     arrays = {}
     for k in range(gamornet.MEMBERS):
@@ -49,7 +50,12 @@ def estimator():
         "thresholds": np.array([0.8, 0.8]),
         "conformal": np.array([0.2]),
     }
-    return gamornet.build(CONFIG, Weights(arrays, {}, ""))
+    return Weights(arrays, {}, "")
+
+
+@pytest.fixture(scope="module")
+def estimator(weights):
+    return gamornet.build(CONFIG, weights)
 
 
 def scored(estimator, rows, batch_rows=64):
@@ -86,7 +92,7 @@ def test_frozen_layers_are_bit_identical_after_a_transfer_epoch_and_the_others_a
     copy_layers(base, net, (1, 2, 3, 4, 5, 6))
     freeze(net, (1, 2, 3))
     raw = some_images(80)[:, 0]
-    part = Sample(stretch(raw)[0][:, None], np.arange(80) % 3, raw)
+    part = Sample(stretch(raw)[0][:, None], np.arange(80) % 3, raw, pa.table({}))
     request = TrainRequest(tmp_path / "toy", "toy")
     fit_stage(net, part, request=request, stage="transfer", epochs=1, rate=1e-3, seed=0)
     for number in range(1, 9):
@@ -132,6 +138,56 @@ def test_a_row_has_the_same_bits_alone_among_others_and_in_any_order(estimator):
         assert scored(estimator, rows, size).equals(whole)
     back = pa.array(np.arange(70)[::-1])
     assert scored(estimator, rows.take(back)).equals(whole.take(back))
+
+
+def test_the_memory_order_of_its_own_stays_within_a_hundredth_of_what_the_card_tolerates(estimator, weights):
+    with use(DeviceSettings(device="cpu", channels_last=False)):
+        usual = gamornet.build(CONFIG, weights)
+    assert [n.channels_last for n in estimator.networks] == [gamornet.CHANNELS_LAST] * 3 == [True] * 3
+    assert [n.channels_last for n in usual.networks] == [False] * 3
+    own, plain = (scored(each, rows_of(some_images(200))).to_pandas() for each in (estimator, usual))
+    assert (own["gm_p_disk"] != plain["gm_p_disk"]).any()
+    for name in ("gm_p_disk", "gm_p_indet", "gm_p_bulge", "gm_p_sd"):
+        np.testing.assert_allclose(own[name], plain[name], rtol=0, atol=gamornet.TOLERANCE[name] / 100)
+    assert (own["gm_class"] == plain["gm_class"]).all()
+
+
+def stretched_alone(image):
+    """One image, written out."""
+    from scipy.ndimage import uniform_filter
+
+    finite = np.isfinite(image)
+    frame = np.ones(image.shape, dtype=bool)
+    frame[4:-4, 4:-4] = False
+    border = image[frame & finite]
+    level = np.median(border) if len(border) else np.float32(0)
+    sigma = 1.4826 * float(np.median(np.abs(border - level))) if len(border) else 0.0
+    clean = np.where(finite, image - level, np.float32(0))
+    if sigma <= 0:
+        return np.zeros_like(image), 0.0, False
+    half = len(image) // 8
+    middle = slice(len(image) // 2 - half, len(image) // 2 + half)
+    top = np.unravel_index(uniform_filter(clean, 3).argmax(), clean.shape)
+    snr = float(clean[middle, middle].sum(dtype=np.float64)) / (sigma * 2 * half)
+    off = max(abs(float(t) - (len(image) - 1) / 2) for t in top) > half
+    return np.arcsinh(clean / (3.0 * sigma)) / 4.0, snr, off
+
+
+def test_images_stretched_together_have_the_bits_of_each_alone():
+    images = some_images(70)[:, 0]
+    images[3, 0, 5] = images[4, 30, 30] = np.nan
+    images[5, :, 60:] = np.inf
+    images[6] = 7.0
+    images[7, :4], images[7, -4:], images[7, :, :4], images[7, :, -4:] = (np.nan,) * 4
+    images[8] = np.roll(images[8], 20, axis=1)
+    images[9] = np.nan
+    together = stretch(images)
+    for i, image in enumerate(images):
+        for found, wanted in zip(together, stretched_alone(image), strict=True):
+            np.testing.assert_array_equal(found[i], wanted)
+    assert together[0].dtype == np.float32
+    assert together[2][8]
+    assert [part.shape for part in stretch(images[:0])] == [(0, 64, 64), (0,), (0,)]
 
 
 def test_the_unit_of_the_image_has_no_influence():

@@ -15,6 +15,7 @@ from skyloom.runtime.device import DeviceSettings
 @pytest.fixture
 def gpu(monkeypatch):
     """A machine that says that it has a GPU."""
+    monkeypatch.setattr(device, "_built_for_cpu", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "NVIDIA Toy")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
@@ -47,7 +48,14 @@ def test_nonsense_is_refused(wrong):
     assert caught.value.kind == ErrorKind.BAD_PARAMETER
 
 
+def test_a_build_of_torch_without_cuda_is_known_by_its_version(monkeypatch):
+    monkeypatch.setattr(device.importlib.metadata, "version", lambda name: {"torch": "2.13.0+cpu"}[name])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("torch was asked"))
+    assert DeviceSettings().resolved().device == "cpu"
+
+
 def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(device, "_built_for_cpu", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert DeviceSettings().resolved().device == "cpu"
     assert device.device_class(DeviceSettings()) == "cpu"

@@ -17,7 +17,14 @@ from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.runtime import device, networks
 from skyloom.runtime.device import DeviceSettings
 from skyloom.runtime.feeds import CudaFeed, HostFeed
-from skyloom.runtime.networks import Network, architecture_digest, load_state, module_digest, state_arrays
+from skyloom.runtime.networks import (
+    Network,
+    architecture_digest,
+    load_state,
+    module_digest,
+    state_arrays,
+    watched,
+)
 from skyloom.runtime.tensors import tensor_column, tensor_values
 
 SIDE = 9
@@ -197,10 +204,12 @@ OUT = [
     torch.OutOfMemoryError("CUDA out of memory"),
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    torch.AcceleratorError("CUDA error: out of memory"),
 ]
 
 
-@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator"])
+@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator", "cudnn", "driver"])
 def test_out_of_memory_halves_the_tile_and_is_remembered(error, caplog, monkeypatch):
     monkeypatch.setattr(networks, "_tiles", {})
     hungry = Hungry(10, error)
@@ -214,7 +223,25 @@ def test_out_of_memory_halves_the_tile_and_is_remembered(error, caplog, monkeypa
     assert Network(hungry, tile_rows=4).tile_rows == 4
 
 
-@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator"])
+def test_whoever_watches_sees_a_smaller_tile_and_only_then(monkeypatch):
+    monkeypatch.setattr(networks, "_tiles", {})
+    network, rows = Network(Hungry(10, MemoryError()), tile_rows=64), np.ones((20, 2), np.float32)
+    enough = Network(Hungry(64, MemoryError()), tile_rows=64)
+    with watched() as tiles:
+        enough(image=rows)
+        assert not tiles.smaller
+        network(image=rows)
+        assert tiles.smaller
+    with watched() as tiles:
+        network(image=rows)  # also once the process remembers
+    assert tiles.smaller
+    network(image=rows)
+    with watched() as tiles:
+        pass
+    assert not tiles.smaller
+
+
+@pytest.mark.parametrize("error", OUT, ids=["gpu", "host", "allocator", "cudnn", "driver"])
 def test_one_row_too_large_is_a_memory_error(error, monkeypatch):
     monkeypatch.setattr(networks, "_tiles", {})
     with pytest.raises(MemoryError, match="1 rows at once are too large"):
@@ -235,6 +262,14 @@ def test_reduced_numerics_stay_close_and_blind_to_neighbours(module, settings):
     assert_allclose(found["score"], Network(module)(**rows)["score"], rtol=0.05, atol=0.05)
     assert found["score"].dtype == np.float32
     assert same({k: v[5:9] for k, v in found.items()}, network(**{k: v[5:9] for k, v in rows.items()}))
+
+
+def test_the_memory_order_is_the_systems_unless_the_settings_say_otherwise(module):
+    assert [Network(module, channels_last=own).channels_last for own in (False, True)] == [False, True]
+    with device.use(DeviceSettings(device="cpu", channels_last=False)):
+        assert not Network(module, channels_last=True).channels_last
+    with device.use(DeviceSettings(device="cpu", channels_last=True)):
+        assert Network(module).channels_last
 
 
 def test_the_settings_give_the_tile_and_stay_with_the_network(module):

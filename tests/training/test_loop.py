@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import pickletools
+import threading
 import types
 
 import numpy as np
@@ -282,6 +283,41 @@ def test_progress_counts_the_rows_of_every_epoch():
     within = [tick.rows_done for tick in ticks if tick.epoch == 2 and not tick.ended]
     assert within == [16, 32, 48, 64, 70]
     assert {tick.rows for tick in ticks} == {70}
+
+
+class Watched(ArrayExamples):
+    """Examples that note which thread takes them, and break in a row."""
+
+    def __init__(self, arrays, target, breaks=None):
+        super().__init__(arrays, target)
+        self.threads, self.breaks = set(), breaks
+
+    def take(self, rows):
+        self.threads.add(threading.current_thread().name)
+        if self.breaks in rows and len(rows) < len(self):
+            raise OSError("the disk is gone")
+        return super().take(rows)
+
+
+def test_batches_are_read_in_a_thread_which_does_not_outlive_an_error():
+    arrays, target = some_examples(70).take(np.arange(70))
+    whole, broken = Watched(arrays, target), Watched(arrays, target, breaks=42)
+    net = Net()
+    fit(net, whole, whole, loss=loss, config=CONFIG, augment=mirrored)
+    assert whole.threads == {"MainThread", "skyloom-prefetch"}  # the digest is made in the first one
+    plain = Net()
+    fit(plain, some_examples(70), some_examples(70), loss=loss, config=CONFIG, augment=mirrored)
+    assert same(net, plain)
+    with pytest.raises(OSError, match="disk is gone"):
+        fit(Net(), broken, whole, loss=loss, config=CONFIG)
+    assert not [t for t in threading.enumerate() if t.name == "skyloom-prefetch"]
+
+
+def test_a_checkpoint_of_another_device_is_refused(tmp_path, monkeypatch):
+    trained(tmp_path)
+    monkeypatch.setattr("skyloom.training.loop.device_class", lambda settings: "cuda NVIDIA H100")
+    with pytest.raises(SpecError, match="device was cpu, is cuda NVIDIA H100"):
+        trained(tmp_path, resume=True)
 
 
 def test_a_last_row_alone_joins_the_step_before_it():

@@ -55,7 +55,8 @@ def certs(
         "folder": str(where),
         "expires": f"{made.expires:%Y-%m-%d %H:%M} UTC",
         "scheduler": f"dask scheduler --protocol tls --port {port} {_options(where, 'scheduler')} {DASHBOARD}8787",
-        "worker": f"dask worker {scheduler} --nthreads 1 {_options(where, 'worker')} {DASHBOARD}0",
+        "worker": f"{_environment()} dask worker {scheduler} --nthreads 1 {_options(where, 'worker')} "
+        f"{DASHBOARD}0",
         "client": f"skyloom run JOB.toml --cluster {made.cluster_file.absolute()}",
     }
     if json:
@@ -67,6 +68,13 @@ def certs(
         "password: leave them on 127.0.0.1, and reach them by a tunnel."
     )
     return DONE
+
+
+def _environment() -> str:
+    """Return how a shell sets what worker processes need before they start."""
+    from skyloom.cluster.start import WORKER_ENVIRONMENT
+
+    return " ".join(["env", *(f"{name}={value}" for name, value in WORKER_ENVIRONMENT.items())])
 
 
 def _options(folder: Path, role: str) -> str:

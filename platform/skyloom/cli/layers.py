@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = cyclopts.App(
-    name="layer", help="List, check, repair and expire finished layers and their versions.", help_epilogue=""
+    name="layer",
+    help="List, describe, check, repair and expire finished layers and their versions.",
+    help_epilogue="",
 )
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -44,6 +46,55 @@ def list_(store: str, /, *, json: Flag = False) -> int:
         for layer in list_layers(store)
     ]
     show_table(rows, columns=("layer", "version", "rows", "path"), as_json=json)
+    return DONE
+
+
+@app.command
+def describe(layer: str, /, *, store: str, version: int | None = None, json: Flag = False) -> int:
+    """Print what a layer is: its columns, what made it, and which rows the model was asked about.
+
+    For example:
+        skyloom layer describe transient-class --store demo-output/layers
+
+    Parameters
+    ----------
+    layer
+        The layer's name.
+    store
+        The folder or URL where layers lie.
+    version
+        The newest unless told.
+    json
+        Print JSON, for programs.
+    """
+    from skyloom.cli.runs import show_funnel
+    from skyloom.jobs import open_layer
+    from skyloom.jobs.eligibility import funnel_of
+
+    opened = open_layer(layer, store, version=version)
+    identity, manifest = opened.provenance["identity"], opened.published.manifest
+    said = {
+        "layer": opened.name,
+        "version": opened.version,
+        "path": opened.path,
+        "rows": opened.rows,
+        "flagged": manifest.flagged,
+        "quarantined": manifest.quarantined,
+        "model": identity["model"]["name"],
+        "weights": identity["model"]["weights"] or "",
+        "question": opened.provenance.get("question") or "",
+        "snapshot": identity["catalog"]["snapshot"],
+    }
+    columns = [
+        {"column": c.name, "type": c.dtype, "unit": c.unit, "description": c.description} for c in opened.columns
+    ]
+    steps = funnel_of(opened.provenance)
+    if json:
+        show_json({**said, "columns": columns, "eligibility": steps})
+        return DONE
+    show_record(said)
+    show_table(columns, title="\ncolumns")
+    show_funnel(opened.rows, steps)
     return DONE
 
 

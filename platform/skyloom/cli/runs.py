@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from skyloom.cli.output import DONE, TOO_MANY_BAD, show_json, show_record, show_table
+from skyloom.cli.output import DONE, TOO_MANY_BAD, show_json, show_record, show_table, show_text
 from skyloom.errors import ErrorKind, SpecError
 
 if TYPE_CHECKING:
     from skyloom.jobs import JobPlan, RunReport
+    from skyloom.models.eligibility import Step
 
-__all__ = ["run"]
+__all__ = ["run", "show_funnel", "show_report"]
 
 
 def run(
@@ -24,6 +27,7 @@ def run(
     plan: Annotated[bool, Parameter(negative=())] = False,
     cluster: str = "local",
     store: str | None = None,
+    device: str | None = None,
     insecure: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     help_job: Annotated[bool, Parameter(negative=())] = False,
@@ -40,11 +44,13 @@ def run(
     job
         The job file.
     plan
-        Print tasks, rows, bytes, memory and the output schema; run nothing.
+        Print tasks, rows, bytes, memory, device, precision and the output schema; run nothing.
     cluster
         "local" (processes here), "in-process", a scheduler's address, or a TOML file.
     store
         Where layers are written, instead of the job's own [output] store.
+    device
+        "auto", "cpu" or "cuda": where networks compute, instead of the job's own [run] device.
     insecure
         Talk to a scheduler on another machine without TLS.
     json
@@ -60,13 +66,14 @@ def run(
     if job is None:
         msg = "no job file given. Name one, as in `skyloom run jobs/lightcurve-features.toml`, or see --help-job"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
-    if plan:
-        _show_plan(jobs.plan_job(jobs.load_job(job), store=store), as_json=json)
-        return DONE
     from skyloom.cluster import resolve
 
+    if plan:
+        spec = jobs.on_device(jobs.load_job(job), device)
+        _show_plan(jobs.plan_job(spec, store=store, cluster=resolve(cluster, insecure=insecure)), as_json=json)
+        return DONE
     where = resolve(cluster, insecure=True) if insecure else cluster
-    report = jobs.run(job, cluster=where, store=store, progress=not json)
+    report = jobs.run(job, cluster=where, store=store, device=device, progress=not json)
     show_report(report, as_json=json)
     return TOO_MANY_BAD if report.over_limit else DONE
 
@@ -90,10 +97,27 @@ def show_report(report: RunReport, *, as_json: bool = False) -> None:
             "seconds": report.wall_s,
         }
         show_record(shown)
+        show_funnel(report.rows, report.funnel)
+
+
+def show_funnel(rows: int, steps: Sequence[Step]) -> None:
+    """Print how many rows each criterion of eligibility costs, if there are any."""
+    if not steps:
+        return
+    listed = [
+        {"criterion": s.criterion, "holds": s.holds, "fails": s.fails, "not known": s.not_known, "left": s.left}
+        for s in steps
+    ]
+    show_table(
+        [{"criterion": "(all rows)", "left": rows}, *listed],
+        columns=("criterion", "holds", "fails", "not known", "left"),
+        title="\neligible rows: alone, and left after the criteria so far",
+    )
 
 
 def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
     from skyloom.columns import Column
+    from skyloom.jobs.numerics import shown
 
     columns = [Column.of_field(field) for field in plan.schema]
     summary = {
@@ -102,13 +126,21 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
         "rows": plan.rows,
         "bytes": plan.bytes,
         "memory_bytes": plan.memory_bytes,
+        **shown(plan.numerics),
+        **({"eligibility": list(plan.criteria.order)} if plan.criteria else {}),
     }
     written = [
         {"column": c.name, "type": c.dtype, "unit": c.unit, "ucd": c.ucd, "description": c.description}
         for c in columns
     ]
+    changes = [asdict(each) for each in plan.numerics.differences] if plan.numerics else []
     if as_json:
-        show_json({**summary, "columns": written})
+        said = {"differences_from_float32": changes, "other_work": plan.elsewhere}
+        show_json({**summary, "columns": written, **said})
         return
     show_record(summary)
+    if plan.elsewhere:
+        show_text(plan.elsewhere)
+    if changes:
+        show_table(changes, title="\nlargest differences from float32 on a CPU, on made-up rows")
     show_table(written, title="\nwrites")

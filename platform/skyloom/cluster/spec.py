@@ -28,7 +28,7 @@ class ClusterSpec(BaseModel):
     workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
-        description="worker processes, each with one thread (kind = local)",
+        description="worker processes, each with one thread; or GPUs, each with one worker (kind = local)",
     )
     memory_bytes: int | None = Field(
         default=None, ge=1, description="memory of each worker; by default an equal share (kind = local)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,9 +17,22 @@ from skyloom.errors import ErrorKind, SpecError, TransientError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["RunningCluster", "start"]
+__all__ = ["WORKER_ENVIRONMENT", "RunningCluster", "start"]
 
 CONNECT_TIMEOUT_S = 20
+
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""One worker per core, so one thread per worker: more, which many a batch system sets, would fight over the
+cores, and two gave a network's tile other bits once in a few hundred calls."""
+WORKER_ENVIRONMENT = {
+    # distributed's own thresholds make glibc map and unmap every large array, which halves the speed of CNNs.
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    # In an arena of its own, a thread still maps what is larger than 64 MiB: with one for all, another sixth.
+    "MALLOC_ARENA_MAX": "1",
+    **THREADS,
+}
+"""What a worker process needs before it starts; whoever starts workers sets it for them."""
 
 # Measured with distributed 2026.7 under faults; each line is a way in which a run hung or
 # blamed innocent partitions without it.
@@ -32,14 +46,7 @@ DASK_SETTINGS: dict[str, Any] = {
     "distributed.deploy.lost-worker-timeout": "1d",
     # The driver holds a window of a few groups; nothing large ever passes the scheduler.
     "distributed.admin.system-monitor.gil.enabled": False,
-    # distributed's own value makes glibc map and unmap every large array, which halves the speed of CNNs.
-    "distributed.nanny.pre-spawn-environ": {
-        "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
-        "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    },
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
 }
 
 
@@ -54,15 +61,22 @@ class RunningCluster:
 
 
 @contextmanager
-def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
+def start(spec: ClusterSpec, *, gpus: bool = False) -> Iterator[RunningCluster]:
     """Start or reach the cluster that `spec` describes, and leave it at the end.
 
     Local workers listen on the loopback address only.
 
+    Parameters
+    ----------
+    spec : ClusterSpec
+    gpus : bool
+        Whether local workers get a GPU each, instead of a core each.
+
     Raises
     ------
     SpecError
-        If the connection would not be safe: see `ClusterSpec.check`.
+        If the connection would not be safe (see `ClusterSpec.check`), or local workers shall have
+        GPUs and dask-cuda is not installed.
     TransientError
         If no scheduler answers at the address, or it refuses our certificate.
     """
@@ -78,7 +92,7 @@ def start(spec: ClusterSpec) -> Iterator[RunningCluster]:
             with _connect(spec) as client:
                 yield RunningCluster(client, _dashboard(client))
         else:
-            with _local(spec) as client:
+            with _local(spec, gpus=gpus) as client:
                 yield RunningCluster(client, _dashboard(client) if spec.dashboard else None)
 
 
@@ -120,12 +134,14 @@ def _security(spec: ClusterSpec) -> Any:
 
 
 @contextmanager
-def _local(spec: ClusterSpec) -> Iterator[Client]:
+def _local(spec: ClusterSpec, *, gpus: bool) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
-    with _explained():
-        cluster = LocalCluster(
-            n_workers=spec.workers,
+    make = _one_per_gpu() if gpus else LocalCluster
+    with _explained(), _unset(*THREADS):
+        cluster = make(
+            # A number that the file states; else one per core, or one per GPU, which only dask-cuda can count.
+            n_workers=None if gpus and "workers" not in spec.model_fields_set else spec.workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
@@ -141,6 +157,29 @@ def _local(spec: ClusterSpec) -> Iterator[Client]:
             msg = f"the local scheduler ended while it started ({error}); run the same command again"
             raise TransientError(msg, kind=ErrorKind.CLUSTER_LOST) from error
         yield client
+
+
+def _one_per_gpu() -> Any:
+    """Return dask-cuda's cluster: each of its workers sees one GPU."""
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        msg = (
+            f"networks shall compute on GPUs here, and their workers need dask-cuda ({error}): install "
+            "skyloom[gpu]. Without it, --cluster in-process uses one GPU, and --device cpu none"
+        )
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, device="cuda") from error
+    return LocalCUDACluster
+
+
+@contextmanager
+def _unset(*names: str) -> Iterator[None]:
+    """Hide variables of this process: Dask prefers them to what it was told for its workers."""
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 @contextmanager

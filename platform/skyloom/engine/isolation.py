@@ -17,7 +17,7 @@ import pyarrow as pa
 from skyloom.engine.child import MEMORY, TIMEOUT, Attempt, Child
 from skyloom.engine.limits import Limits
 from skyloom.engine.plan import Task
-from skyloom.engine.processor import Computed, Fault, Piece, Processor, Rows, Splittable
+from skyloom.engine.processor import Computed, Fault, Piece, Processor, Rows, Splittable, counts_of
 from skyloom.errors import ErrorKind, PartitionError
 
 __all__ = ["IsolatedProcessor", "Pace", "isolated"]
@@ -109,6 +109,7 @@ class IsolatedProcessor:
             faults=[fault for piece in pieces for fault in piece.faults],
             flag_column=rows.flag_column,
             seconds={"read_s": read - started, "isolated_s": time.perf_counter() - read},
+            counts=counts_of(rows),
         )
 
 

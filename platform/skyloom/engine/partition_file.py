@@ -99,6 +99,12 @@ class Inspected:
         faults: list[list[Any]] = json.loads(self.footer.get("quarantine", "[]"))
         return faults
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows counted by the processor."""
+        counts: dict[str, int] = json.loads(self.footer.get("counts", "{}"))
+        return counts
+
 
 def inspect(data: bytes, *, where: str) -> Inspected:
     """Return digest, rows and footer of a data file's bytes.
@@ -111,7 +117,8 @@ def inspect(data: bytes, *, where: str) -> Inspected:
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
         footer = _footer(metadata.metadata or {})
-        json.loads(footer.get("quarantine", "[]"))
+        for key, nothing in (("quarantine", "[]"), ("counts", "{}")):
+            json.loads(footer.get(key, nothing))
     except (pa.ArrowException, OSError, ValueError) as error:
         msg = f"{where} is no Parquet file ({error}); move its job's directory away and run again"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error

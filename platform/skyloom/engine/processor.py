@@ -12,7 +12,18 @@ import pyarrow as pa
 
 from skyloom.engine.plan import Task
 
-__all__ = ["Computed", "Fault", "Piece", "Processor", "Rows", "Splittable", "Whole", "begin", "process"]
+__all__ = [
+    "Computed",
+    "Fault",
+    "Piece",
+    "Processor",
+    "Rows",
+    "Splittable",
+    "Whole",
+    "begin",
+    "counts_of",
+    "process",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Computed:
     flag_column: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Where the time went, such as ``{"read": 0.1, "model": 2.0}``."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Rows counted by the processor, a function of the input alone; kept in the partition's record."""
 
 
 class Whole(Protocol):
@@ -61,7 +74,8 @@ class Piece:
 class Rows(Protocol):
     """The rows of one task, read once, computed piece by piece.
 
-    A row's output must not depend on the piece that it is in.
+    A row's output must not depend on the piece that it is in. Rows that count something have ``counts``
+    too, as `Computed` has.
     """
 
     row_keys: str
@@ -114,4 +128,9 @@ def _compute(task: Task, rows: Rows, read_s: float) -> Computed:
     started = time.perf_counter()
     piece = rows.compute(0, task.rows)
     seconds = {"read_s": read_s, "model_s": time.perf_counter() - started}
-    return Computed(piece.table, rows.row_keys, piece.faults, rows.flag_column, seconds)
+    return Computed(piece.table, rows.row_keys, piece.faults, rows.flag_column, seconds, counts_of(rows))
+
+
+def counts_of(rows: Rows) -> Mapping[str, int]:
+    """Return what the rows of a task count, if they count anything."""
+    return dict(getattr(rows, "counts", {}))

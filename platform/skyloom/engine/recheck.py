@@ -138,6 +138,6 @@ def _of_record(pinned: Published, entry: FileEntry, said: Inspected | None) -> I
             yield f"says {name}={getattr(record, name)!r}, published with {getattr(entry, name)!r}"
     if said is not None and said.sha256 == entry.sha256:
         # The manifest does not repeat these; a data file whose digest is as published does.
-        for name, found in {**said.footer, "checksum": said.checksum}.items():
-            if name in {"row_keys", "columns", "checksum"} and getattr(record, name) != found:
+        for name, found in {**said.footer, "checksum": said.checksum, "counts": said.counts}.items():
+            if name in {"row_keys", "columns", "checksum", "counts"} and getattr(record, name) != found:
                 yield f"says {name}={getattr(record, name)!r}, its data file {found!r}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from skyloom.errors import DataError, ErrorKind
@@ -37,10 +38,13 @@ class Record:
     """Rows that the model raised on, or that killed it."""
     attempt: str
     """Which attempt wrote the record; for diagnosis only."""
+    counts: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Rows counted by the processor; not in the text where there are none, so that older records stay."""
 
     def to_json(self) -> bytes:
         """Return the canonical text of the record, with a checksum of the rest as its last value."""
-        text = canonical_json({name: getattr(self, name) for name in self.__slots__})
+        said = {name: getattr(self, name) for name in self.__slots__ if name != "counts" or self.counts}
+        text = canonical_json(said)
         return text[:-1] + _ending(text)
 
     @classmethod

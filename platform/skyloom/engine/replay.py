@@ -77,7 +77,7 @@ def check_same_job(reference: Reference, plan: Plan) -> None:
     if plan.job_id != reference.job_id:
         msg = (
             f"version {reference.version} of layer {plan.layer} was made by job {reference.job_id}, and here the "
-            f"job is {plan.job_id}: its inputs, model, settings, code or library versions are not the same. "
+            f"job is {plan.job_id}: its inputs, model, settings, code, device or versions are not the same. "
             "`skyloom layer history` says what made each version; with what is here, run the job as a new version"
         )
         raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, layer=plan.layer, job_id=plan.job_id)

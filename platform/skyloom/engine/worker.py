@@ -205,6 +205,7 @@ def _footer(work: Work, task: Task, computed: Computed, *, columns: str) -> dict
         "quarantine": json.dumps(
             [[f.row, f.cause, without_secrets(f.message), f.input_digest] for f in computed.faults]
         ),
+        **({"counts": json.dumps(dict(computed.counts), sort_keys=True)} if computed.counts else {}),
     }
 
 
@@ -267,5 +268,6 @@ def record_of(journal: Journal, work: Work, task: Task, written: Inspected | Non
         columns=found.footer["columns"],
         flagged=int(found.footer["flagged"]),
         quarantined=len(found.faults),
+        counts=found.counts,
         attempt=uuid.uuid4().hex,
     )

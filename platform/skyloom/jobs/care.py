@@ -89,7 +89,8 @@ def verify_layer(
     if partitions and job is None:
         msg = "a replay computes partitions again: name the job file that made the version"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, layer=name)
-    planned = _planned(job, name, store) if job is not None else None
+    where = _cluster(cluster)
+    planned = _planned(job, name, store, where) if job is not None else None
     base = planned.catalog if planned else catalog
     opened = open_catalog(base) if isinstance(base, str | Path) else base
     found = verify(open_store(store), name, version, base_keys=base_keys(opened) if opened else None)
@@ -100,7 +101,7 @@ def verify_layer(
         _check_collection(found, found.reference, planned)
     if not partitions or planned is None or found.published is None:
         return Checked(found)
-    workers = Workers(_cluster(cluster), announce=False)
+    workers = Workers(where, announce=False, gpus=planned.on_gpu)
     return Checked(
         found, replay(found.published, planned.plan, workers.executor, partitions=partitions, seed=seed)
     )
@@ -169,8 +170,9 @@ def repair_layer(
     NotFoundError
         If there is no such version, or it has expired.
     """
-    planned = plan_job(job if isinstance(job, JobSpec) else load_job(job), store=store)
-    workers = Workers(_cluster(cluster), announce=False)
+    where = _cluster(cluster)
+    planned = plan_job(job if isinstance(job, JobSpec) else load_job(job), store=store, cluster=where)
+    workers = Workers(where, announce=False, gpus=planned.on_gpu)
     layer = planned.job.layer
     done = repair(
         planned.store, layer, planned.plan, workers.executor,
@@ -197,8 +199,10 @@ def _mend_collection(done: Repaired, planned: JobPlan) -> None:
         done.restored.append(name)
 
 
-def _planned(job: JobSpec | str | Path, name: str, store: str | Path) -> JobPlan:
-    planned = plan_job(job if isinstance(job, JobSpec) else load_job(job), store=store)
+def _planned(
+    job: JobSpec | str | Path, name: str, store: str | Path, cluster: ClusterSpec | RunningCluster
+) -> JobPlan:
+    planned = plan_job(job if isinstance(job, JobSpec) else load_job(job), store=store, cluster=cluster)
     if planned.job.layer != name:
         msg = f"job {planned.job.job} writes layer {planned.job.layer}, not {name}"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, layer=name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 import stat
 import sys
@@ -18,13 +20,17 @@ from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Recor
 from skyloom.engine.publish import Reference, published
 from skyloom.engine.run import RunSummary
 from skyloom.errors import DataError, ErrorKind, SpecError, StoreFullError
+from skyloom.jobs.eligibility import funnel_of
+from skyloom.jobs.numerics import MEASURED, agreed
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.progress import progress as show_progress
-from skyloom.jobs.spec import JobSpec, load_job
-from skyloom.models.weights import load_weights
-from skyloom.storage import LocalStore
+from skyloom.jobs.spec import JobSpec, load_job, on_device
+from skyloom.models.eligibility import Step
+from skyloom.storage import LocalStore, canonical_json
 
 __all__ = ["RunReport", "Workers", "collection_of", "face_of", "run", "run_planned"]
+
+logger = logging.getLogger(__name__)
 
 ROOM = 1.2
 """Free space asked for before a run, per byte that the layer is estimated to take."""
@@ -60,6 +66,8 @@ class RunReport:
     dashboard: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     """Summed over workers: where the time went."""
+    funnel: tuple[Step, ...] = ()
+    """Rows that each criterion of eligibility costs, in the job's order."""
 
 
 def run(
@@ -67,6 +75,7 @@ def run(
     *,
     cluster: str | Path | ClusterSpec | RunningCluster = "local",
     store: str | Path | None = None,
+    device: str | None = None,
     progress: bool = True,
 ) -> RunReport:
     """Run a job to its published layer, resuming what an earlier run committed.
@@ -80,6 +89,8 @@ def run(
         or a cluster that runs already and is shared. None is started if nothing is left to do.
     store : str or Path, optional
         Where layers go, instead of the job's own place.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``: where networks compute, instead of the job's own [run] device.
     progress : bool
         Whether to show progress on stderr.
 
@@ -97,9 +108,9 @@ def run(
     >>> import skyloom as sl
     >>> report = sl.run("jobs/lightcurve-features.toml")  # doctest: +SKIP
     """
-    spec = job if isinstance(job, JobSpec) else load_job(job)
+    spec = on_device(job if isinstance(job, JobSpec) else load_job(job), device)
     wanted = cluster if isinstance(cluster, ClusterSpec | RunningCluster) else resolve(cluster)
-    return run_planned(plan_job(spec, store=store), cluster=wanted, progress=progress)
+    return run_planned(plan_job(spec, store=store, cluster=wanted), cluster=wanted, progress=progress)
 
 
 def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, progress: bool = True) -> RunReport:
@@ -111,7 +122,10 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
         _write_version(planned, newest[-1])
         return _report(planned, newest[-1], None, wall_s=time.monotonic() - started)
     check_store(planned)
-    workers = Workers(cluster, announce=progress)
+    other = planned.elsewhere
+    if other:
+        logger.warning("%s", other)
+    workers = Workers(cluster, announce=progress, gpus=planned.on_gpu)
     with show_progress(planned.job.layer, shown=progress) as listener:
         summary = run_plan(
             planned.plan,
@@ -130,8 +144,9 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
 class Workers:
     """Workers, started when the first is needed; `executor` is what the engine asks for."""
 
-    def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool) -> None:
+    def __init__(self, cluster: ClusterSpec | RunningCluster, *, announce: bool, gpus: bool = False) -> None:
         self.cluster = cluster
+        self.gpus = gpus
         self.announce = announce
         self.dashboard: str | None = None
 
@@ -141,7 +156,7 @@ class Workers:
         if isinstance(self.cluster, RunningCluster):
             yield self._of(self.cluster)
             return
-        with start(self.cluster) as running:
+        with start(self.cluster, gpus=self.gpus) as running:
             self.dashboard = running.dashboard
             if self.announce and running.dashboard:
                 sys.stderr.write(f"Dask dashboard: {running.dashboard}\n")
@@ -232,6 +247,8 @@ def check_whole(planned: JobPlan, reference: Reference) -> None:
 
 def _seal(planned: JobPlan, summary: RunSummary) -> Manifest:
     journal = Journal(planned.store, planned.job.layer, planned.job_id)
+    if planned.numerics and planned.numerics.differences:
+        journal.store.put_if_absent(journal.name(MEASURED), canonical_json(planned.numerics.measured()))
     face, provenance = face_of(planned, summary.records)
     return seal(journal, planned.plan, summary.records, face=face, provenance=provenance, last=CATALOG_FILES)
 
@@ -244,22 +261,25 @@ def face_of(planned: JobPlan, records: Sequence[Record]) -> tuple[dict[str, byte
         schema=planned.schema,
         partitions=[(record.key, record.rows, record.size_bytes) for record in records],
     )
-    return face, provenance_of(planned)
+    return face, provenance_of(planned, records)
 
 
-def provenance_of(planned: JobPlan) -> dict[str, Any]:
+def provenance_of(planned: JobPlan, records: Sequence[Record]) -> dict[str, Any]:
     """Return what makes a layer: inputs, model, card, settings, versions.
 
     No times, paths or labels: two drivers of one job must state the same, wherever they run.
     """
     job, model = planned.job, planned.model
-    card = load_weights(model.name, model.variant)[0].to_toml() if model.variant else None
+    card = model.card.to_toml() if model.card else None
     return {
         "job_id": planned.job_id,
         "layer": job.layer,
         "repeated_columns": list(planned.plan.settings["repeated"]),
         "identity": dict(planned.plan.identity),
+        "question": getattr(model.system, "QUESTION", None),
         "card": card,
+        **({"eligibility": planned.criteria.counted(records)} if planned.criteria else {}),
+        **agreed(planned.numerics, Journal(planned.store, job.layer, planned.job_id)),
     }
 
 
@@ -291,7 +311,12 @@ def _report(
     dashboard: str | None = None,
 ) -> RunReport:
     layer, store = planned.job.layer, planned.store
-    manifest = published(store, layer, reference.version).manifest
+    found = published(store, layer, reference.version)
+    manifest, criteria = found.manifest, planned.criteria
+    steps: tuple[Step, ...] = ()
+    if criteria is not None:
+        provenance = json.loads(store.read(found.journal.name("provenance.json")))
+        steps = funnel_of(provenance, criteria.order)
     limit = planned.job.run.max_bad_fraction
     return RunReport(
         job=planned.job.job,
@@ -311,4 +336,5 @@ def _report(
         wall_s=round(wall_s, 3),
         dashboard=dashboard,
         seconds=summary.seconds if summary else {},
+        funnel=steps,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ import pyarrow as pa
 
 from skyloom.catalog.nesting import as_struct_of_lists, is_list_of_structs
 from skyloom.errors import ErrorKind, SpecError
+from skyloom.jobs.eligibility import criteria_of
 from skyloom.jobs.models import LoadedModel, load_model
-from skyloom.jobs.scoring import model_rows
+from skyloom.jobs.scoring import judged, model_rows
 from skyloom.jobs.sources import bind
+from skyloom.models.eligibility import Eligibility
+from skyloom.runtime.eligible import score_eligible
 from skyloom.runtime.scoring import layer_columns, score
 
 if TYPE_CHECKING:
@@ -25,7 +29,13 @@ _MODELS: dict[tuple[str, ...], tuple[LoadedModel, Any]] = {}
 
 
 def with_model(
-    view: CatalogView, name: str, weights: str | None, settings: dict[str, Any], columns: dict[str, str]
+    view: CatalogView,
+    name: str,
+    weights: str | None,
+    settings: dict[str, Any],
+    columns: dict[str, str],
+    *,
+    eligibility: Sequence[str] = (),
 ) -> Any:
     """Return `view` as an LSDB catalog with a model's columns; see `CatalogView.with_model`."""
     model = load_model(name, weights, settings)
@@ -33,25 +43,45 @@ def with_model(
         names = ", ".join(read.name for read in model.tensors)
         msg = f"model {name} reads tensors ({names}), which only a job does: name their stores in [input.tensors]"
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, model=name)
-    sources = bind(model.reads, view.base, view.layers, columns=columns, units={})
+    criteria = criteria_of(eligibility, model, view.base, view.layers, columns)
+    others = criteria.eligibility.columns if criteria else ()
+    sources = bind(model.reads, view.base, view.layers, columns=columns, units={}, others=others)
     units = {source.read.name: source.found.unit for source in sources}
     flat = [[source.read.name, "", source.found.name, source.found.unit] for source in sources]
-    written = layer_columns(model.system, model.config, layer=name, units=units)
+    reasons = criteria.flags if criteria else ()
+    written = layer_columns(model.system, model.config, layer=name, units=units, reasons=reasons)
+    asked = [(c, "", found) for c, _, found in criteria.settings()["columns"]] if criteria else []
+    texts = criteria.eligibility.texts if criteria else ()
     frame = view.to_lsdb()
     # The model goes by name: an estimator in the graph would be pickled into every task.
-    apply = partial(_apply, name=name, weights=weights, settings=settings, sources=flat)
+    apply = partial(
+        _apply, name=name, weights=weights, settings=settings, sources=flat, criteria=texts, asked=asked
+    )
     meta = _with_columns(frame.meta, {c.name: pa.nulls(0, c.type) for c in written})
     return frame.map_partitions(apply, meta=meta)
 
 
 def _apply(
-    frame: Any, *, name: str, weights: str | None, settings: dict[str, Any], sources: list[list[str]]
+    frame: Any,
+    *,
+    name: str,
+    weights: str | None,
+    settings: dict[str, Any],
+    sources: list[list[str]],
+    criteria: Sequence[str],
+    asked: Sequence[tuple[str, str, str]],
 ) -> Any:
     model, estimator = _loaded(name, weights, settings)
-    wanted = dict.fromkeys(found.partition(".")[0] for _, _, found, _ in sources)
+    wanted = dict.fromkeys(found.partition(".")[0] for _, _, found, *_ in [*sources, *asked])
     table = _structs_of_lists(pa.Table.from_pandas(frame[list(wanted)], preserve_index=False))
     rows = model_rows(table, sources, model.reads)
-    scored, _ = score(model.system, estimator, model.config, rows, layer=name, batch_rows=BATCH_ROWS)
+    given = (model.system, estimator, model.config, rows)
+    if criteria:
+        eligibility = Eligibility.of(criteria)
+        skipped, reasons = judged(eligibility, table, asked).skipped, eligibility.flags(model.system.FLAGS)
+        scored, _ = score_eligible(*given, skipped=skipped, reasons=reasons, layer=name, batch_rows=BATCH_ROWS)
+    else:
+        scored, _ = score(*given, layer=name, batch_rows=BATCH_ROWS)
     return _with_columns(frame, dict(zip(scored.schema.names, scored.columns, strict=True)))
 
 

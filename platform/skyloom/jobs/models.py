@@ -13,9 +13,11 @@ import skyloom
 from skyloom.columns import Column
 from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
-from skyloom.models.weights import default_variant, load_weights
+from skyloom.models.architecture import build_checked
+from skyloom.models.card import Card
+from skyloom.models.weights import default_variant, is_path, load_weights
 from skyloom.runtime.contract import System, Weights
-from skyloom.runtime.device import DeviceSettings, use
+from skyloom.runtime.device import DEFAULT_TILE_ROWS, DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
 
 __all__ = ["LoadedModel", "check_same", "load_model"]
@@ -30,8 +32,12 @@ class LoadedModel:
     config: Any
     settings: Mapping[str, Any]
     variant: str | None
-    """Which weights; None for a system that learns nothing."""
+    """Which weights, as their card calls them; None for a system that learns nothing."""
     weights: Weights | None
+    card: Card | None = None
+    """Of the weights."""
+    place: str | None = None
+    """What another process finds the weights by: a name, or an absolute path."""
 
     @property
     def digest(self) -> str | None:
@@ -59,14 +65,47 @@ class LoadedModel:
         listed = getattr(self.system, "tensors", None)
         return tuple(listed(self.config)) if listed else ()
 
-    def build(self) -> Any:
-        """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet."""
-        with use(DeviceSettings(device="cpu", threads=1)):
-            return self.system.build(self.config, self.weights)
+    @property
+    def eligibility(self) -> tuple[str, ...]:
+        """Criteria that rows must meet, as the system itself states them; see `skyloom.models.eligibility`."""
+        listed = getattr(self.system, "eligibility", None)
+        return tuple(listed(self.config)) if listed else ()
+
+    @property
+    def tolerance(self) -> Mapping[str, float]:
+        """How far columns may be from those of plain float32, as the card of the weights says."""
+        return self.card.tolerance if self.card else {}
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it computes with torch: then its device and precision are part of what a job is."""
+        return "torch" in getattr(self.system, "LIBRARIES", ())
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows that its networks compute at once, unless a job says another number."""
+        return int(getattr(self.system, "TILE_ROWS", DEFAULT_TILE_ROWS))
+
+    @property
+    def channels_last(self) -> bool:
+        """Memory order of its images, unless a job says another one."""
+        return bool(getattr(self.system, "CHANNELS_LAST", False))
+
+    def build(self, settings: DeviceSettings | None = None) -> Any:
+        """Return the estimator; its networks compute on the CPU in float32 unless `settings` say otherwise.
+
+        Raises
+        ------
+        DataError
+            ``BAD_WEIGHTS`` if the weights do not fit, or were made for another architecture.
+        """
+        with use(settings or DeviceSettings(device="cpu", threads=1)):
+            bundle = (self.card, self.weights) if self.card and self.weights else None
+            return build_checked(self.system, self.config, bundle)
 
 
 def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any] | None = None) -> LoadedModel:
-    """Find a model, check its settings and read its weights.
+    """Find a model, check its settings and read its weights: named, or at the path of a folder.
 
     Raises
     ------
@@ -78,8 +117,11 @@ def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any
     system = registry.system(name)
     config = check_settings(system.Config, dict(settings or {}), name)
     variant = variant or default_variant(name)
-    weights = load_weights(name, variant)[1] if variant else None
-    return LoadedModel(name, system, config, dict(settings or {}), variant, weights)
+    if variant is None:
+        return LoadedModel(name, system, config, dict(settings or {}), None, None)
+    place = str(Path(variant).expanduser().absolute()) if is_path(variant) else variant
+    card, weights = load_weights(name, place)
+    return LoadedModel(name, system, config, dict(settings or {}), card.variant, weights, card, place)
 
 
 def check_same(model: LoadedModel, made_of: Sequence[str | None]) -> None:
@@ -120,13 +162,19 @@ def check_settings(config_type: type[Any], settings: dict[str, Any], model: str)
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=model) from error
 
 
+_NO_VALUES = {"__init__.py", "architecture.py", "card.py", "registry.py", "weights.py"}
+"""Modules beside the systems that describe, list and load, and compute no value."""
+
+
 def code_digest(system: Any) -> str:
-    """Return a digest over the source of a system and of the floors that it stands on."""
+    """Return a digest over the source of a system, what systems share, and the floors that they stand on."""
     package = Path(str(skyloom.__file__)).parent
     here = Path(inspect.getfile(system))
     files = set(here.parent.rglob("*.py")) if here.name == "__init__.py" else {here}
     for floor in ("features", "nn", "runtime", "timeseries"):
         files.update((package / floor).rglob("*.py"))
+    systems = {f"{name.rpartition('.')[2]}.py" for name in registry.modules()}
+    files.update(p for p in (package / "models").glob("*.py") if p.name not in systems | _NO_VALUES)
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -11,11 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from skyloom.catalog import Catalog, Partition, expand_variables, open_catalog
+from skyloom.cluster import ClusterSpec, RunningCluster
 from skyloom.columns import Column, schema_of
 from skyloom.engine import DECOMPRESSION, Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
+from skyloom.jobs.devices import decide
+from skyloom.jobs.eligibility import Criteria, criteria_of
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.jobs.models import LoadedModel, load_model
+from skyloom.jobs.numerics import Numerics, elsewhere
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
@@ -44,6 +48,10 @@ class JobPlan:
     plan: Plan
     version: int
     """Version of the layer that was newest when this was planned; 0 for none."""
+    numerics: Numerics | None
+    """What networks compute with; None for a model without any."""
+    criteria: Criteria | None = None
+    """Which rows the model is asked about; None for all."""
 
     @property
     def job_id(self) -> str:
@@ -71,12 +79,27 @@ class JobPlan:
         return max((projected_memory_bytes(task, self.schema, self.tensors) for task in self.tasks), default=0)
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether networks compute on a GPU."""
+        return self.numerics is not None and self.numerics.on_gpu
+
+    @property
+    def elsewhere(self) -> str | None:
+        """What to say of an earlier job of the layer that was the same but for its device or precision."""
+        return elsewhere(self.store, self.job.layer, self.plan.identity, self.job_id)
+
+    @property
     def schema(self) -> pa.Schema:
         """Columns of the layer."""
         return self.plan.schema
 
 
-def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
+def plan_job(
+    job: JobSpec,
+    *,
+    store: str | Path | None = None,
+    cluster: ClusterSpec | RunningCluster | None = None,
+) -> JobPlan:
     """Check that a job can run, and say what it would do. Nothing is written.
 
     Parameters
@@ -84,12 +107,15 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     job : JobSpec
     store : str or Path, optional
         Where layers go, instead of the job's own place.
+    cluster : ClusterSpec or RunningCluster, optional
+        Who will compute: asked what device it has, where the model has networks; default: this machine.
 
     Raises
     ------
     SpecError
         If the model, a column, its type or unit, a setting or the store is not as the job
-        says, or a partition is projected to need more memory than a task may have.
+        says, a partition is projected to need more memory than a task may have, or the device or
+        the precision would change columns by more than the card of the weights tolerates.
     NotFoundError
         If the catalog, a layer or weights do not exist.
     DataError
@@ -101,16 +127,28 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     catalog = open_catalog(job.input.catalog)
     opened = open_store(store_of(job, catalog, store))
     layers = tuple(open_layer(name, opened.root if "/" not in name else None) for name in job.input.layers)
-    sources = bind(model.reads, catalog, layers, columns=job.input.columns, units=job.input.units)
+    criteria = criteria_of(job.eligibility, model, catalog, layers, job.input.columns)
+    others = criteria.eligibility.columns if criteria else ()
+    sources = bind(model.reads, catalog, layers, columns=job.input.columns, units=job.input.units, others=others)
     partitions = catalog.partitions()
     check_snapshot(job, catalog)
     check_aligned(catalog, layers)
     stores = {name: expand_variables(place, f"job {job.job}") for name, place in job.input.tensors.items()}
     tensors = bind_tensors(model.tensors, catalog, row_keys_of(catalog), stores=stores, units=job.input.units)
-    schema, repeated = output_schema(job, catalog, model, sources)
-    catalog.check_columns([*repeated, *(s.found.name for s in sources if not s.layer)])
+    schema, repeated = output_schema(job, catalog, model, sources, criteria)
+    asked = (*sources, *(criteria.sources if criteria else ()))
+    catalog.check_columns([*repeated, *(s.found.name for s in asked if not s.layer)])
+    numerics = decide(job.run, model, cluster)
     identity = identity_of(
-        job, catalog, layers=layers, model=model, sources=sources, tensors=tensors, schema=schema
+        job,
+        catalog,
+        layers=layers,
+        model=model,
+        sources=sources,
+        tensors=tensors,
+        schema=schema,
+        numerics=numerics,
+        criteria=criteria,
     )
     plan = Plan(
         layer=job.layer,
@@ -120,7 +158,15 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
         tasks=tuple(_task(partition, tensors) for partition in partitions),
         entry="skyloom.jobs.scoring:Scoring",
         settings=settings_of(
-            job, catalog, layers=layers, model=model, sources=sources, tensors=tensors, repeated=repeated
+            job,
+            catalog,
+            layers=layers,
+            model=model,
+            sources=sources,
+            tensors=tensors,
+            repeated=repeated,
+            numerics=numerics,
+            criteria=criteria,
         ),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
@@ -132,7 +178,7 @@ def plan_job(job: JobSpec, *, store: str | Path | None = None) -> JobPlan:
     )
     check_memory(plan, job.run.task_memory_bytes, tensors)
     versions = history(opened, job.layer)
-    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions))
+    return JobPlan(job, catalog, layers, model, sources, tensors, opened, plan, len(versions), numerics, criteria)
 
 
 def store_of(job: JobSpec, catalog: Catalog, store: str | Path | None) -> str:
@@ -192,7 +238,11 @@ def projected_memory_bytes(task: Task, schema: pa.Schema, tensors: Sequence[Tens
 
 
 def output_schema(
-    job: JobSpec, catalog: Catalog, model: LoadedModel, sources: Sequence[Source]
+    job: JobSpec,
+    catalog: Catalog,
+    model: LoadedModel,
+    sources: Sequence[Source],
+    criteria: Criteria | None = None,
 ) -> tuple[pa.Schema, tuple[str, ...]]:
     """Return the layer's schema, and the columns in it that repeat the catalog's.
 
@@ -202,7 +252,8 @@ def output_schema(
         If the model writes a column that the catalog has, or whose name cannot be one.
     """
     units = {source.read.name: source.found.unit for source in sources}
-    written = layer_columns(model.system, model.config, layer=job.layer, units=units)
+    reasons = criteria.flags if criteria else ()
+    written = layer_columns(model.system, model.config, layer=job.layer, units=units, reasons=reasons)
     for column in written:
         check_name(column.name, what="column")
     repeated = [catalog.id_column, catalog.ra_column, catalog.dec_column, catalog.healpix_column]
@@ -231,6 +282,8 @@ def identity_of(
     sources: Sequence[Source],
     tensors: Sequence[TensorSource] = (),
     schema: pa.Schema,
+    numerics: Numerics | None = None,
+    criteria: Criteria | None = None,
 ) -> dict[str, Any]:
     """Return everything that may change a value; not workers, batch sizes or paths."""
     return {
@@ -252,6 +305,8 @@ def identity_of(
             for name in sorted({*VERSIONED, *getattr(model.system, "LIBRARIES", ())})
         },
         **({"tensors": {s.read.name: [s.digest, s.unit] for s in tensors}} if tensors else {}),
+        **({"numerics": numerics.identity()} if numerics else {}),
+        **({"eligibility": criteria.identity()} if criteria else {}),
     }
 
 
@@ -264,12 +319,14 @@ def settings_of(
     sources: Sequence[Source],
     tensors: Sequence[TensorSource] = (),
     repeated: Sequence[str],
+    numerics: Numerics | None = None,
+    criteria: Criteria | None = None,
 ) -> dict[str, Any]:
     """Return what a worker needs to know, as JSON."""
     return {
         "layer": job.layer,
         "model": job.model,
-        "weights": job.weights,
+        "weights": model.place,
         "model_settings": job.model_settings,
         "model_made_of": model.made_of,
         "batch_rows": job.run.batch_rows,
@@ -279,6 +336,8 @@ def settings_of(
         "layers": {layer.name: layer.path for layer in layers},
         "sources": [[s.read.name, s.layer, s.found.name, s.found.unit] for s in sources],
         "tensors": [[s.read.name, s.store.location, s.unit] for s in tensors],
+        "numerics": numerics.identity() if numerics else None,
+        "eligibility": criteria.settings() if criteria else None,
     }
 
 

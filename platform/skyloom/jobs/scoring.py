@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from skyloom.catalog.partition import Partition, read_partition
-from skyloom.columns import schema_of
 from skyloom.engine import Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import check_same, load_model
+from skyloom.jobs.numerics import Numerics, check_class
 from skyloom.jobs.tensors import AHEAD, TensorRows, catalog_part, open_stores
+from skyloom.models.eligibility import Eligibility, Judged
 from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
+from skyloom.runtime.eligible import null_rows, score_eligible
 from skyloom.runtime.prefetch import prefetched
-from skyloom.runtime.scoring import RowFault, flag_column, layer_columns, score
+from skyloom.runtime.scoring import RowFault, flag_column, score
 from skyloom.storage import open_store
 
-__all__ = ["Scoring", "ScoringRows", "model_rows"]
+__all__ = ["Scoring", "ScoringRows", "judged", "model_rows"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,32 +49,57 @@ class Scoring:
         self.settings = settings
         self.model = load_model(settings["model"], settings["weights"], settings["model_settings"])
         check_same(self.model, settings["model_made_of"])
-        self.estimator = self.model.build()
+        stated = settings["numerics"]
+        self.numerics = Numerics.from_identity(stated) if stated else None
+        if not (self.numerics and self.numerics.on_gpu):
+            _ = self.estimator
         self.batch_rows: int = settings["batch_rows"]
         self.flag = flag_column(self.model.system, settings["layer"]).name
+        asked = settings["eligibility"]
+        self.eligibility = Eligibility.of(asked["criteria"]) if asked else Eligibility()
+        self.reasons = self.eligibility.flags(self.model.system.FLAGS)
         self.stores = open_stores(settings["tensors"])
+
+    @cached_property
+    def estimator(self) -> Any:
+        """The model, built; on a GPU only when the first rows come.
+
+        The process that isolates suspects reads and forks, and its children compute: a forked child
+        cannot use a GPU that its parent has begun to use.
+        """
+        if self.numerics is None:
+            return self.model.build()
+        check_class(self.numerics)
+        return self.model.build(self.numerics.settings)
 
     def split(self, task: Task) -> ScoringRows:
         """Read the rows of one partition."""
         return ScoringRows(self, self._read(task), task)
 
-    def score(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[RowFault]]:
-        """Score rows; where memory runs out, in smaller batches, from then on.
+    def judge(self, table: pa.Table) -> Judged | None:
+        """Judge the rows of one partition by the criteria; None where there are none."""
+        if not self.eligibility:
+            return None
+        return judged(self.eligibility, table, self.settings["eligibility"]["columns"])
+
+    def score(
+        self, rows: pa.RecordBatch, skipped: NDArray[np.uint32] | None
+    ) -> tuple[pa.RecordBatch, list[RowFault]]:
+        """Score rows that are not skipped; where memory runs out, in smaller batches, from then on.
 
         Raises
         ------
         MemoryError
             If it runs out with a batch of one row.
         """
+        given = (self.model.system, self.estimator, self.model.config, rows)
+        layer = self.settings["layer"]
         while True:
             try:
-                return score(
-                    self.model.system,
-                    self.estimator,
-                    self.model.config,
-                    rows,
-                    layer=self.settings["layer"],
-                    batch_rows=self.batch_rows,
+                if skipped is None:
+                    return score(*given, layer=layer, batch_rows=self.batch_rows)
+                return score_eligible(
+                    *given, skipped=skipped, reasons=self.reasons, layer=layer, batch_rows=self.batch_rows
                 )
             except MemoryError:
                 if self.batch_rows == 1:
@@ -78,15 +107,22 @@ class Scoring:
                 self.batch_rows = min(self.batch_rows, max(2, rows.num_rows)) // 2
                 logger.warning("out of memory: batches have %d rows from now on", self.batch_rows)
 
+    def nulls(self, flag: NDArray[np.uint32]) -> pa.RecordBatch:
+        """Return rows of nulls, with their flags."""
+        return null_rows(
+            self.model.system, self.model.config, flag, layer=self.settings["layer"], reasons=self.reasons
+        )
+
     def _read(self, task: Task) -> pa.Table:
         """Read the columns of the catalog, and zip those of layers to them by position."""
         wanted: dict[str, list[str]] = {"": list(self.settings["repeated"])}
-        for _, layer, found, _ in self.settings["sources"]:
+        asked = self.settings["eligibility"]
+        for _, layer, found, *_ in [*self.settings["sources"], *(asked["columns"] if asked else ())]:
             wanted.setdefault(layer, []).append(found)
         partition = Partition(task.key, 0, 0, task.inputs, task.rows, task.size_bytes, catalog_part(task.digest))
         table = read_partition(self.settings["root"], partition, list(dict.fromkeys(wanted.pop(""))))
         for name, columns in wanted.items():
-            table = self._zipped(task, table, name, columns)
+            table = self._zipped(task, table, name, list(dict.fromkeys(columns)))
         return table
 
     def _zipped(self, task: Task, table: pa.Table, layer: str, columns: Sequence[str]) -> pa.Table:
@@ -119,31 +155,50 @@ class ScoringRows:
         units = {name: unit for name, _, unit in settings["tensors"]}
         self._tensors = TensorRows(scoring.stores, task.key, keys, task.digest, units)
         self.flag_column = scoring.flag
+        self._judged = scoring.judge(table)
+        self.counts = self._judged.counts if self._judged else {}
 
     def compute(self, start: int, stop: int) -> Piece:
         """Score rows `start` to `stop`; where there are tensors, slice by slice, the next being read meanwhile."""
         if not self._tensors:
-            scored, faults = self._scoring.score(self._rows.slice(start, stop - start))
+            rows = self._rows.slice(start, stop - start)
+            scored, faults = self._scoring.score(rows, self._skipped(start, stop))
             return Piece(self._beside(start, scored), self._found(start, faults))
         tables, found = [], []
-        with prefetched(self._tensors.read, self._tensors.slices(start, stop), ahead=AHEAD) as slices:
-            for read in slices:
-                rows, flag = self._tensors.beside(self._rows.slice(read.start, read.stop - read.start), read)
-                scored, faults = self._scoring.score(rows)
-                tables.append(self._beside(read.start, _flagged(scored, flag)))
-                found += self._found(read.start, faults)
+        cuts = list(self._tensors.slices(start, stop))
+        read_too = [cut for cut in cuts if self._is_asked(cut)]
+        with prefetched(self._tensors.read, read_too, ahead=AHEAD) as slices:
+            for first, last in cuts:
+                skipped = self._skipped(first, last)
+                if skipped is not None and not self._is_asked((first, last)):
+                    tables.append(self._beside(first, self._scoring.nulls(skipped)))
+                    continue
+                read = next(slices)
+                rows, flag = self._tensors.beside(self._rows.slice(first, last - first), read)
+                scored, faults = self._scoring.score(rows, skipped)
+                # A row that is not asked about has no other flag: whether its image was read depends on others.
+                flag = flag if skipped is None else np.where(skipped == 0, flag, np.uint32(0))
+                tables.append(self._beside(first, _flagged(scored, flag)))
+                found += self._found(first, faults)
         return Piece(pa.concat_tables(tables).combine_chunks(), found)
+
+    def _skipped(self, start: int, stop: int) -> NDArray[np.uint32] | None:
+        return None if self._judged is None else self._judged.skipped[start:stop]
+
+    def _is_asked(self, cut: tuple[int, int]) -> bool:
+        """Whether the model is asked about any of some rows; of no rows, so that there is a first slice."""
+        skipped = self._skipped(*cut)
+        return skipped is None or not len(skipped) or bool((skipped == 0).any())
 
     def _found(self, start: int, faults: Sequence[RowFault]) -> list[Fault]:
         return [Fault(start + f.row, f.cause, f.message, self.input_digest(start + f.row)) for f in faults]
 
     def quarantined(self, row: int, cause: str) -> pa.Table:
         """Return one row of nulls, with the flag that stands for `cause`."""
-        model = self._scoring.model
-        schema = schema_of(layer_columns(model.system, model.config, layer=self._scoring.settings["layer"]))
-        flag = pa.array([_flag(cause).mask], pa.uint32())
-        nulls = [pa.nulls(1, field.type) for field in schema if field.name != self.flag_column]
-        return self._beside(row, pa.RecordBatch.from_arrays([*nulls, flag], schema=schema))
+        flag = np.array([_flag(cause).mask], dtype=np.uint32)
+        if self._judged is not None:
+            flag |= self._judged.skipped[row : row + 1]
+        return self._beside(row, self._scoring.nulls(flag))
 
     def input_digest(self, row: int) -> str:
         """Return a digest of what the model reads of one row."""
@@ -180,6 +235,22 @@ def _flag(cause: str) -> Flag:
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def judged(eligibility: Eligibility, table: pa.Table, columns: Sequence[Sequence[str]]) -> Judged:
+    """Judge rows as they were read.
+
+    Parameters
+    ----------
+    eligibility : Eligibility
+    table : pyarrow.Table, N rows
+    columns : sequence of (name in the criteria, layer, found name)
+    """
+    arrays = {}
+    for name, layer, found in columns:
+        array, valid = _column(table, f"{layer}\0{found}" if layer else found)
+        arrays[name] = array if valid is None else pc.if_else(valid, pa.scalar(None, array.type), array)
+    return eligibility.judge(arrays, table.num_rows)
 
 
 def model_rows(table: pa.Table, sources: Sequence[Sequence[str]], reads: Sequence[Any]) -> pa.RecordBatch:

@@ -12,7 +12,7 @@ from skyloom.columns import ANY_UNIT, Column
 from skyloom.errors import ErrorKind, SpecError, close_matches
 from skyloom.jobs.layers import Layer
 
-__all__ = ["Source", "bind"]
+__all__ = ["Source", "bind", "known_columns", "missing", "same_unit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ def bind(
     *,
     columns: Mapping[str, str],
     units: Mapping[str, str],
+    others: Sequence[str] = (),
 ) -> tuple[Source, ...]:
     """Find every column that a model reads, and check type and unit.
 
@@ -48,6 +49,8 @@ def bind(
         Names in the catalog, by the model's names, where they differ.
     units : mapping
         Units of catalog columns that do not state theirs.
+    others : sequence of str
+        Columns that are read beside those of the model, and may be mapped too.
 
     Raises
     ------
@@ -55,16 +58,13 @@ def bind(
         If a column is missing (the close names are offered), or of another type or unit;
         all of them at once.
     """
-    known: dict[str, tuple[str, Column]] = {}
-    for layer in reversed(layers):
-        known.update({column.name: (layer.name, column) for column in layer.columns})
-    known.update({column.name: ("", column) for column in catalog.columns})
-    _check_mapped(columns, reads)
+    known = known_columns(catalog, layers)
+    _check_mapped(columns, [*(read.name for read in reads), *others])
     sources, troubles, kinds = [], [], []
     for read in reads:
         name = columns.get(read.name, read.name)
         if name not in known:
-            troubles.append(_missing(read, name, known, layers))
+            troubles.append(missing(read, name, known, layers))
             kinds.append(ErrorKind.UNKNOWN_COLUMN)
             continue
         layer_name, found = known[name]
@@ -82,15 +82,27 @@ def bind(
     return tuple(sources)
 
 
-def _check_mapped(columns: Mapping[str, str], reads: Sequence[Column]) -> None:
-    names = [read.name for read in reads]
+def known_columns(catalog: Catalog, layers: Sequence[Layer]) -> dict[str, tuple[str, Column]]:
+    """Return layer ("" for the catalog, which comes first) and column by every name that there is."""
+    known: dict[str, tuple[str, Column]] = {}
+    for layer in reversed(layers):
+        known.update({column.name: (layer.name, column) for column in layer.columns})
+    known.update({column.name: ("", column) for column in catalog.columns})
+    return known
+
+
+def _check_mapped(columns: Mapping[str, str], names: Sequence[str]) -> None:
     for name in columns:
         if name not in names:
-            msg = f"[input.columns] maps {name!r}, which the model does not read; {close_matches(name, names)}"
+            msg = (
+                f"[input.columns] maps {name!r}, which the model does not read and no criterion names; "
+                f"{close_matches(name, names)}"
+            )
             raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=name)
 
 
-def _missing(read: Column, name: str, known: Mapping[str, object], layers: Sequence[Layer]) -> str:
+def missing(read: Column, name: str, known: Mapping[str, object], layers: Sequence[Layer]) -> str:
+    """Return what to say of a column that is not there."""
     where = "the catalog" + (f" and layers {', '.join(layer.name for layer in layers)} have" if layers else " has")
     asked = f" (read as {read.name!r})" if name != read.name else ""
     return (

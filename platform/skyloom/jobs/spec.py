@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, close_matches
+from skyloom.models.eligibility import Eligibility
 from skyloom.storage import check_location, check_name
 
-__all__ = ["InputSpec", "JobSpec", "OutputSpec", "RunSpec", "load_job", "template"]
+__all__ = ["InputSpec", "JobSpec", "OutputSpec", "RunSpec", "load_job", "on_device", "template"]
 
 
 class _Section(BaseModel):
@@ -53,7 +54,24 @@ class OutputSpec(_Section):
 
 
 class RunSpec(_Section):
-    """``[run]``: how, which never changes a value."""
+    """``[run]``: how. Device, precision, channels_last and tile_rows may change last digits, the rest no value."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="where networks compute: auto is a GPU where the machines that compute have one; which it is "
+        "belongs to the job, so a resumed run needs the same",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="of the products in networks; a lower one is measured first, and refused if it changes "
+        "columns by more than the card of the weights tolerates",
+    )
+    channels_last: bool | None = Field(
+        default=None, description="memory order of images in networks, likewise measured; the model's own if unset"
+    )
+    tile_rows: int | None = Field(
+        default=None, ge=1, description="rows that a network computes at once; the model's own number if unset"
+    )
 
     batch_rows: int = Field(default=8192, ge=1, description="rows that the model gets at once")
     task_memory_bytes: int = Field(
@@ -81,10 +99,17 @@ class JobSpec(_Section):
 
     job: str = Field(description="name of the job")
     model: str = Field(description="name of a model: see `skyloom model list`")
-    weights: str | None = Field(default=None, description="which weights of the model; its default ones if unset")
+    weights: str | None = Field(
+        default=None,
+        description="which weights of the model: a name, or the path of their folder; its default ones if unset",
+    )
     layer: str = Field(description="name of the layer that is written")
     on_bad_row: Literal["quarantine", "fail"] = Field(
         default="quarantine", description="what a row on which the model raises does: null and flag, or fail"
+    )
+    eligibility: tuple[str, ...] = Field(
+        default=(),
+        description="which rows the model is asked about: conditions on columns, all of which must hold",
     )
     input: InputSpec
     model_settings: dict[str, Any] = Field(
@@ -133,6 +158,7 @@ def parse_job(values: dict[str, Any], *, where: str) -> JobSpec:
         kind = ErrorKind.UNKNOWN_KEY if kinds == {"extra_forbidden"} else ErrorKind.BAD_JOB_FILE
         msg = f"{where} cannot be used:\n{mistakes}\nSee `skyloom run --help-job` for every key"
         raise SpecError(msg, kind=kind, path=where) from None
+    Eligibility.of(job.eligibility)
     check_name(job.job, what="job")
     check_name(job.layer, what="layer")
     check_location(job.input.catalog, what="catalog")
@@ -142,6 +168,23 @@ def parse_job(values: dict[str, Any], *, where: str) -> JobSpec:
     for store in job.input.tensors.values():
         check_location(store, what="tensor store")
     return job
+
+
+def on_device(job: JobSpec, device: str | None) -> JobSpec:
+    """Return a job that computes on `device` instead of its own; the same job for None.
+
+    Raises
+    ------
+    SpecError
+        If there is no such device.
+    """
+    if device is None:
+        return job
+    known = get_args(RunSpec.model_fields["device"].annotation)
+    if device not in known:
+        msg = f"device must be one of {', '.join(known)}, got {device!r}"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, device=device)
+    return job.model_copy(update={"run": job.run.model_copy(update={"device": device})})
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {"input": InputSpec, "output": OutputSpec, "run": RunSpec}
@@ -176,12 +219,15 @@ _EXAMPLES = {
     "catalog": '"plasticc"',
     "snapshot": '"sha256:…"',
     "weights": '"…"',
+    "eligibility": '["mag_g < 20", "count(lc.mjd) >= 10"]',
     "store": '"layers"',
     "tensors": '{ cutout = "stores/plasticc-64" }',
     "columns": '{ "lc.flux" = "lc.mag" }',
     "units": '{ "lc.flux" = "mag" }',
     "layers": '["lightcurve-features"]',
     "partitions_per_task": "16",
+    "channels_last": "true",
+    "tile_rows": "64",
 }
 
 

@@ -116,6 +116,7 @@ class CatalogView:
         weights: str | None = None,
         settings: Mapping[str, Any] | None = None,
         columns: Mapping[str, str] | None = None,
+        eligibility: Sequence[str] = (),
     ) -> Any:
         """Return a lazy LSDB catalog with a model's columns added; compute it for a look.
 
@@ -131,6 +132,8 @@ class CatalogView:
             The model's own settings.
         columns : mapping, optional
             Names in the catalog, by the model's names, where they differ.
+        eligibility : sequence of str, optional
+            Which rows the model is asked about, as in a job file.
 
         Raises
         ------
@@ -139,7 +142,7 @@ class CatalogView:
         """
         from skyloom.jobs.lazy import with_model
 
-        return with_model(self, name, weights, dict(settings or {}), dict(columns or {}))
+        return with_model(self, name, weights, dict(settings or {}), dict(columns or {}), eligibility=eligibility)
 
     def query(self, sql: str, *, limits: Limits | None = None) -> pa.Table:
         """Run one SELECT over ``catalog``: the catalog's columns and the layers', row by row.

@@ -8,7 +8,7 @@ from typing import cast
 from skyloom.errors import ErrorKind, SpecError, close_matches
 from skyloom.runtime.contract import System
 
-__all__ = ["names", "system"]
+__all__ = ["modules", "names", "system"]
 
 _SYSTEMS = {
     "colors": "skyloom.models.colors",
@@ -24,6 +24,11 @@ _SYSTEMS = {
 def names() -> tuple[str, ...]:
     """Return the names of all systems, sorted."""
     return tuple(sorted(_SYSTEMS))
+
+
+def modules() -> tuple[str, ...]:
+    """Return the names of the modules of all systems, sorted."""
+    return tuple(sorted(_SYSTEMS.values()))
 
 
 def system(name: str) -> System:

@@ -26,6 +26,7 @@ __all__ = [
     "NON_FINITE_OUTPUT",
     "OUT_OF_MEMORY",
     "PLATFORM_FLAGS",
+    "SMALLER_TILE",
     "TIMEOUT",
     "Flag",
     "Inputs",
@@ -40,7 +41,8 @@ class Flag:
     """One documented reason, one bit of the layer's ``<layer>_flag`` column."""
 
     bit: int
-    """0 to 23 for a system's own reasons; 24 to 30 belong to the platform."""
+    """0 upwards for a system's own reasons, 23 downwards for criteria of eligibility; 24 to 31 belong to the
+    platform."""
     name: str
     """Upper case, such as ``LC_EMPTY``."""
     description: str
@@ -70,6 +72,13 @@ CUTOUT_CORRUPT = Flag(
     "the stored image or spectrum does not agree with its checksum; none was used",
     nulls=False,
 )
+SMALLER_TILE = Flag(
+    31,
+    "SMALLER_TILE",
+    "memory ran out and the row was computed among fewer rows at once than the job says: its last bits may "
+    "differ from those of a run that had enough",
+    nulls=False,
+)
 PLATFORM_FLAGS = (
     MODEL_ERROR,
     NON_FINITE_OUTPUT,
@@ -78,6 +87,7 @@ PLATFORM_FLAGS = (
     OUT_OF_MEMORY,
     CUTOUT_MISSING,
     CUTOUT_CORRUPT,
+    SMALLER_TILE,
 )
 
 
@@ -107,7 +117,9 @@ class System(Protocol):
     """The attributes of a model system. Modules under `skyloom.models` have them.
 
     A system opens no file, never asks for a device and never sees a job: it gets its own
-    config, its weights as arrays, and rows as an Arrow batch.
+    config, its weights as arrays, and rows as an Arrow batch. It may also have ``tensors(config)``,
+    the images and spectra that it reads, and ``eligibility(config)``, conditions that a row must meet
+    before the system is asked about it (see `skyloom.models.eligibility`).
     """
 
     NAME: str

@@ -11,6 +11,7 @@ networks never pay for it.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import threading
 from collections.abc import Iterator
@@ -20,11 +21,22 @@ from typing import Any, Literal, get_args
 
 from skyloom.errors import ErrorKind, SpecError
 
-__all__ = ["LOCK", "DeviceSettings", "check_environment", "current", "device_class", "prepare", "use"]
+__all__ = [
+    "DEFAULT_TILE_ROWS",
+    "LOCK",
+    "DeviceSettings",
+    "check_environment",
+    "current",
+    "device_class",
+    "prepare",
+    "use",
+]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
+DEFAULT_TILE_ROWS = 64
+"""Rows that a network computes at once where neither job nor system says another number."""
 LOCK = threading.RLock()
 """Held while a network computes on a GPU: two threads would share its memory and its streams."""
 
@@ -47,8 +59,8 @@ class DeviceSettings:
     """``auto`` is a GPU where there is one."""
     precision: Precision = "float32"
     """Of products and convolutions; weights, inputs and outputs stay float32."""
-    channels_last: bool = False
-    """Memory order of images: faster on some devices, other last bits."""
+    channels_last: bool | None = None
+    """Memory order of images: faster on some devices, other last bits. None: as the system says."""
     tile_rows: int | None = None
     """Rows that a network computes at once, instead of the system's own number."""
     threads: int | None = None
@@ -68,11 +80,6 @@ class DeviceSettings:
                 msg = f"{name} must be positive, got {number}"
                 raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, **{name: number})
 
-    @property
-    def reduced(self) -> bool:
-        """Whether the numbers are others than those of float32 in the usual memory order."""
-        return self.precision != "float32" or self.channels_last
-
     def resolved(self) -> DeviceSettings:
         """Return the same settings with ``auto`` decided.
 
@@ -83,6 +90,8 @@ class DeviceSettings:
         """
         if self.device == "cpu":
             return self
+        if self.device == "auto" and _built_for_cpu():
+            return replace(self, device="cpu")
         import torch
 
         there = torch.cuda.is_available()
@@ -180,6 +189,11 @@ def device_class(settings: DeviceSettings) -> str:
     import torch
 
     return f"cuda {torch.cuda.get_device_name()}"
+
+
+def _built_for_cpu() -> bool:
+    """Whether torch is a build that cannot use a GPU; asked of its version, for importing it takes seconds."""
+    return importlib.metadata.version("torch").endswith("+cpu")
 
 
 def _own_share() -> int:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +27,41 @@ from skyloom.runtime.tuning import remembered_rows
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Network", "architecture_digest", "load_state", "module_digest", "state_arrays"]
+__all__ = ["Network", "Tiles", "architecture_digest", "load_state", "module_digest", "state_arrays", "watched"]
 
 logger = logging.getLogger(__name__)
 
+_NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What RuntimeErrors say that are not of torch's class for it: the host's allocator, CUDA's libraries."""
 _tiles: dict[tuple[str, str], int] = {}
 """Tiles that fitted after memory had run out, by weights and device."""
+
+
+class Tiles:
+    """What networks did while they were `watched`."""
+
+    smaller: bool = False
+    """Whether one computed smaller tiles than it was asked for."""
+
+
+_watching: ContextVar[Tiles | None] = ContextVar("skyloom-tiles", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[Tiles]:
+    """Watch the tiles of all networks that this thread calls: whoever flags rows sees what systems need not."""
+    tiles = Tiles()
+    token = _watching.set(tiles)
+    try:
+        yield tiles
+    finally:
+        _watching.reset(token)
 
 
 class Network:
@@ -45,6 +76,8 @@ class Network:
     tile_rows : int
         Rows computed at once, unless the settings say another number. Part of what a job is:
         another tile gives other last bits (some 1e-7 relative).
+    channels_last : bool
+        Memory order of images, unless the settings say another one. Part of what a job is, too.
 
     Raises
     ------
@@ -55,13 +88,20 @@ class Network:
     -----
     Where memory runs out, the tile is halved, from then on for these weights on this device in
     this process, and a warning is logged. Rows computed with the smaller tile may differ in
-    their last bits from those of a run that had enough memory.
+    their last bits from those of a run that had enough memory: `watched` tells, and `score`
+    flags them ``SMALLER_TILE``.
     """
 
     key: tuple[str, str]
     """Digest of the module, and class of the device."""
 
-    def __init__(self, module: torch.nn.Module, *, tile_rows: int = 64) -> None:
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        *,
+        tile_rows: int = devices.DEFAULT_TILE_ROWS,
+        channels_last: bool = False,
+    ) -> None:
         import torch
 
         self.settings = devices.current().resolved()
@@ -76,9 +116,12 @@ class Network:
             msg = f"{learning[0]} stays in training when it shall predict: rows would depend on their neighbours"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, part=learning[0])
         self.key = (module_digest(self.module), devices.device_class(self.settings))
+        self.wanted_rows = wanted
         self.tile_rows = min(wanted, _tiles.get(self.key, wanted))
         self.module = self.module.to(self.device)
-        if self.settings.channels_last:
+        said = self.settings.channels_last
+        self.channels_last = channels_last if said is None else said
+        if self.channels_last:
             torch.nn.utils.convert_conv2d_weight_memory_format(self.module, torch.channels_last)
         self._tried = False
         self._feed: Feed = HostFeed()
@@ -110,10 +153,15 @@ class Network:
         """
         while True:
             try:
-                return self.compute(arrays, self.tile_rows)
+                found = self.compute(arrays, self.tile_rows)
             except MemoryError:
                 if self.tile_rows == 1:
                     raise
+            else:
+                tiles = _watching.get()
+                if tiles is not None and self.tile_rows < self.wanted_rows:
+                    tiles.smaller = True
+                return found
             self.tile_rows //= 2
             _tiles[self.key] = self.tile_rows
             logger.warning("out of memory on %s: tiles have %d rows from now on", self.key[1], self.tile_rows)
@@ -138,6 +186,7 @@ class Network:
             return {name: np.concatenate(part)[:rows] for name, part in parts.items()}
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
+                _end_if_lost(error)
                 raise
             text = str(error)
         parts.clear()
@@ -150,7 +199,7 @@ class Network:
 
         if not self._tried:  # not yet known to leave its input alone, which may be memory of others
             tile = {name: tensor.clone() for name, tensor in tile.items()}
-        if self.settings.channels_last:
+        if self.channels_last:
             tile = {name: _last(tensor) for name, tensor in tile.items()}
         versions = {name: tensor._version for name, tensor in tile.items() if not tensor.is_inference()}
         kind = getattr(torch, self.settings.precision)
@@ -201,8 +250,21 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: of a GPU (a RuntimeError of its own class), or of the host."""
     import torch
 
-    host = "DefaultCPUAllocator: can't allocate" in str(error) or "not enough memory" in str(error)
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or host
+    said = any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or said
+
+
+def _end_if_lost(error: BaseException) -> None:
+    """End the process where its GPU refuses all further work, as after a failed assertion in a kernel.
+
+    Nothing of this process can be computed any more, and every later row would be blamed: to those who watch
+    it, it is a process that a row killed, and they find the row.
+    """
+    import torch
+
+    if isinstance(error, torch.AcceleratorError):
+        logger.critical("the GPU is lost to this process, which ends: %s", error)
+        os.abort()
 
 
 def state_arrays(module: torch.nn.Module, prefix: str = "net.") -> dict[str, NDArray[Any]]:
@@ -237,10 +299,17 @@ def load_state(module: torch.nn.Module, arrays: Mapping[str, NDArray[Any]], pref
 
 
 def architecture_digest(module: torch.nn.Module) -> str:
-    """Return a digest of names, types and shapes of all parameters and buffers: what a card pins."""
+    """Return a digest of a network's parts: what a card pins.
+
+    Names, types and shapes of all parameters and buffers, and of every part its class and what it
+    says of itself (stride, padding, slope): a network of equal parameters may compute another
+    function. What `forward` does between its parts is not in it.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    for name, part in module.named_modules():
+        digest.update(f"{name} {type(part).__qualname__}({part.extra_repr()})\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -18,9 +18,25 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column, schema_of
 from skyloom.errors import DataError, ErrorKind, RowError, SkyloomError, SpecError
-from skyloom.runtime.contract import MODEL_ERROR, NON_FINITE_OUTPUT, PLATFORM_FLAGS, Inputs, System
+from skyloom.runtime.contract import (
+    MODEL_ERROR,
+    NON_FINITE_OUTPUT,
+    PLATFORM_FLAGS,
+    SMALLER_TILE,
+    Flag,
+    Inputs,
+    System,
+)
+from skyloom.runtime.networks import watched
 
-__all__ = ["RowFault", "flag_column", "layer_columns", "score"]
+__all__ = [
+    "RowFault",
+    "eligible_column",
+    "flag_column",
+    "layer_columns",
+    "score",
+    "units_of",
+]
 
 _MESSAGE_CHARS = 500
 
@@ -42,9 +58,16 @@ class _Scored:
     flag: NDArray[np.uint32]
 
 
-def flag_column(system: System, layer: str) -> Column:
-    """Return the layer's flag column; its description spells every bit."""
-    bits = ", ".join(f"{flag.name}={flag.mask}" for flag in (*system.FLAGS, *PLATFORM_FLAGS))
+def flag_column(system: System, layer: str, *, reasons: Sequence[Flag] = ()) -> Column:
+    """Return the layer's flag column; its description spells every bit.
+
+    Parameters
+    ----------
+    reasons : sequence of Flag, optional
+        Why rows were left out before the model saw them, such as criteria of eligibility.
+    """
+    own = [f"{flag.name}={flag.mask}" for flag in (*system.FLAGS, *PLATFORM_FLAGS)]
+    bits = ", ".join([*own, *(f"{flag.name}={flag.mask} ({flag.description})" for flag in reasons)])
     return Column(
         name=f"{layer.replace('-', '_')}_flag",
         description=f"bits: {bits}; 0 where nothing was found",
@@ -53,8 +76,23 @@ def flag_column(system: System, layer: str) -> Column:
     )
 
 
+def eligible_column(layer: str) -> Column:
+    """Return the column that says which rows the model was asked about."""
+    return Column(
+        name=f"{layer.replace('-', '_')}_eligible",
+        description="whether the row meets every criterion of eligibility; the model saw no other row",
+        dtype="bool",
+        ucd="meta.code.qual",
+    )
+
+
 def layer_columns(
-    system: System, config: Any, *, layer: str, units: Mapping[str, str] | None = None
+    system: System,
+    config: Any,
+    *,
+    layer: str,
+    units: Mapping[str, str] | None = None,
+    reasons: Sequence[Flag] = (),
 ) -> tuple[Column, ...]:
     """Return the columns that `score` gives, the flag last.
 
@@ -63,6 +101,8 @@ def layer_columns(
     units : mapping of str to str, optional
         Units of the columns read (``{"lc.flux": "nJy"}``), to put where a column of
         `System.writes` says ``"{lc.flux}"``. One that is not given becomes dimensionless.
+    reasons : sequence of Flag, optional
+        Where there are any, ``<layer>_eligible`` stands before the flag.
     """
     known = units or {}
     columns = []
@@ -71,7 +111,8 @@ def layer_columns(
         for read in system.reads(config):
             unit = unit.replace("{" + read.name + "}", known.get(read.name, ""))
         columns.append(Column(column.name, unit.strip(), column.description, column.dtype, column.ucd))
-    return (*columns, flag_column(system, layer))
+    eligible = [eligible_column(layer)] if reasons else []
+    return (*columns, *eligible, flag_column(system, layer, reasons=reasons))
 
 
 def score(
@@ -118,7 +159,7 @@ def score(
         msg = f"batch_rows must be positive, got {batch_rows}"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, batch_rows=batch_rows)
     _check_rows(system, config, rows.schema)
-    columns = layer_columns(system, config, layer=layer, units=_units(rows.schema))
+    columns = layer_columns(system, config, layer=layer, units=units_of(rows.schema))
     once = partial(_score_batch, system, estimator, config, columns[:-1])
     parts: list[_Scored] = []
     faults: list[RowFault] = []
@@ -172,7 +213,10 @@ def _score_batch(
     scorable = int(made.scorable.sum())
     if not scorable:
         return _Scored([pa.nulls(rows.num_rows, column.type) for column in columns], flag)
-    values = system.predict(estimator, made.arrays)
+    with watched() as tiles:
+        values = system.predict(estimator, made.arrays)
+    if tiles.smaller:
+        flag[made.scorable] |= np.uint32(SMALLER_TILE.mask)
     _check_names(system, columns, values)
     where = None if scorable == rows.num_rows else np.flatnonzero(made.scorable)
     arrays = []
@@ -219,8 +263,8 @@ def _scatter(
     return spread, nulls
 
 
-def _units(schema: pa.Schema) -> dict[str, str]:
-    """Units that the rows say they have, by (dotted) column name."""
+def units_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the units that rows say they have, by (dotted) column name."""
     units = {}
     for field in schema:
         units[field.name] = Column.of_field(field).unit

@@ -24,7 +24,7 @@ class Examples(Protocol):
         ...
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Mapping[str, NDArray[Any]], NDArray[Any]]:
-        """Return M rows, in the order given.
+        """Return M rows, in the order given; called in a thread, once at a time.
 
         Parameters
         ----------

@@ -59,7 +59,7 @@ def fit(
         Gets ``checkpoint.safetensors`` and ``curve.csv`` after each epoch, ``curve.png`` at the end.
     augment : callable, optional
         From the arrays of a batch to learn from, and a generator, to other arrays. It draws from
-        that generator alone.
+        that generator alone, and runs in a thread, ahead of the step that it is for.
     device : DeviceSettings, optional
         Default: `skyloom.runtime.device.current`. The CPU computes with one thread, whatever it says.
     progress : callable, optional
@@ -122,7 +122,7 @@ def fit(
 
 def _settings(device: DeviceSettings | None) -> DeviceSettings:
     settings = replace((device or devices.current()).resolved(), threads=1)
-    if settings.reduced:
+    if settings.precision != "float32" or settings.channels_last:
         msg = "training computes in float32, in the usual memory order; leave precision and channels_last out"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     return settings

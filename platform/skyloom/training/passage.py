@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.runtime.networks import load_state, state_arrays
+from skyloom.runtime.prefetch import prefetched
 from skyloom.training.checkpoint import Checkpoint, load_optimiser, optimiser_arrays, write_checkpoint
 from skyloom.training.curves import Epoch
 from skyloom.training.examples import Examples
@@ -22,6 +23,9 @@ from skyloom.training.loop_config import LoopConfig
 from skyloom.training.progress import Tick
 
 __all__ = ["Augment", "Loss", "Passage"]
+
+_AHEAD = 2
+"""Batches that are read and augmented while the device learns from one."""
 
 Loss = Callable[[dict[str, Tensor], Tensor], Tensor]
 Augment = Callable[[Mapping[str, NDArray[Any]], np.random.Generator], Mapping[str, NDArray[Any]]]
@@ -151,30 +155,35 @@ class Passage:
         order = self._rng.permutation(len(self._learning))
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         done = 0
-        for rows in _steps(order, self.config.batch_rows):
-            arrays, target = self._learning.take(rows)
-            loss = self._loss_of(self._augment(arrays, self._rng) if self._augment else arrays, target)
-            self._optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self.config.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(self._learns, self.config.clip_norm)
-            self._optimiser.step()
-            if self._schedule is not None:
-                self._schedule.step()
-            # Added up on the device: to fetch each loss would make a GPU wait at every step.
-            total += loss.detach() * len(rows)
-            done += len(rows)
-            self._progress(Tick(number, self.config.epochs, done, len(order)))
+        with prefetched(self._shown, _steps(order, self.config.batch_rows), ahead=_AHEAD) as steps:
+            for arrays, target in steps:
+                loss = self._loss_of(arrays, target)
+                self._optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                if self.config.clip_norm is not None:
+                    torch.nn.utils.clip_grad_norm_(self._learns, self.config.clip_norm)
+                self._optimiser.step()
+                if self._schedule is not None:
+                    self._schedule.step()
+                # Added up on the device: to fetch each loss would make a GPU wait at every step.
+                total += loss.detach() * len(target)
+                done += len(target)
+                self._progress(Tick(number, self.config.epochs, done, len(order)))
         return float(total) / len(order)
 
     def _judge(self) -> float:
         self.module.eval()
         total, n, size = 0.0, len(self._validation), self.config.batch_rows
-        with torch.no_grad():
-            for start in range(0, n, size):
-                rows = np.arange(start, min(start + size, n))
-                total += float(self._loss_of(*self._validation.take(rows))) * len(rows)
+        cuts = (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+        with torch.no_grad(), prefetched(self._validation.take, cuts, ahead=_AHEAD) as steps:
+            for arrays, target in steps:
+                total += float(self._loss_of(arrays, target)) * len(target)
         return total / n
+
+    def _shown(self, rows: NDArray[np.int64]) -> tuple[Mapping[str, NDArray[Any]], NDArray[Any]]:
+        """Return rows to learn from. Runs in a thread, step after step, so draws have one order."""
+        arrays, target = self._learning.take(rows)
+        return (self._augment(arrays, self._rng) if self._augment else arrays), target
 
     def _loss_of(self, arrays: Mapping[str, NDArray[Any]], target: NDArray[Any]) -> Tensor:
         found = self.module(**{name: self._tensor(values) for name, values in arrays.items()})

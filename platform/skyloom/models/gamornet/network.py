@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyloom.nn.lrn import cross_channel_norm
+from skyloom.nn.lrn import across_channels, cross_channel_norm
 from skyloom.runtime.networks import Network
 
 __all__ = ["FORMS", "Form", "GaMorNet", "build_network", "copy_layers", "freeze", "outputs"]
@@ -89,7 +89,9 @@ class GaMorNet(nn.Module):
         for number, convolution in enumerate(self.convolutions, start=1):
             x = torch.relu(convolution(x))
             if number in {1, 2, 5}:
-                x = self.norm(self.pool(x))
+                x = self.pool(x)
+                # Not while it learns: weights that a seed gave stay those that it gives.
+                x = across_channels(self.norm, x) if x.is_cpu and not self.training else self.norm(x)
         x = x.flatten(1)
         first, second, last = self.dense
         hidden = torch.tanh(second(self.dropout(torch.tanh(first(x)))))
