@@ -17,7 +17,7 @@ from skyloom.training import train
 from skyloom.training.periodic_class import Recipe
 from tests.variable_tables import variable_table
 
-TINY = Recipe(width=4, depth=2, bins=16, members=2, epochs=2)
+TINY = Recipe(width=4, depth=2, bins=16, members=2, epochs=2, ensembles=1, rounds=5)
 
 
 @pytest.fixture(scope="module")

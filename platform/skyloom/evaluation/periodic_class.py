@@ -12,10 +12,12 @@ from skyloom.evaluation.calibration import expected_calibration_error, reliabili
 from skyloom.evaluation.period_recovery import recovered
 from skyloom.evaluation.periodic_sample import Sample, sample
 from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, log_loss
+from skyloom.evaluation.subgroups import binned, subgroup_scores
+from skyloom.evaluation.variable_stars import EROS1_BANDS
+from skyloom.features.periodic import names_of
 from skyloom.models import periodic_class
-from skyloom.models.card import Card, Score
+from skyloom.models.card import Card, Score, Subgroup
 from skyloom.models.conformal import prediction_sets
-from skyloom.models.probabilities import calibrated
 from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.networks import Network
 
@@ -77,15 +79,17 @@ def evaluate(estimator: periodic_class.Estimator, weights: Weights, stars: Sampl
     members, of_twin = (
         periodic_class.member_probabilities(net, folded, extras)[0] for net in (estimator.network, twin)
     )
-    raw = periodic_class.average(members)
-    p = calibrated(np.log(np.fmax(raw, 1e-12)), estimator.scale, estimator.bias)
+    networks = periodic_class.average(members)
+    trees = periodic_class.tree_probabilities(estimator.trees, stars.arrays["extras"][test])
+    even, p = periodic_class.probabilities(estimator, networks, trees)
     forest = _forest(stars, stars.arrays["extras"])
     informed = _forest(stars, np.column_stack([stars.arrays["extras"], np.log10(stars.annotated_d)]))
     prior = np.tile(estimator.priors, (len(truth), 1))
     inside = prediction_sets(p, estimator.conformal)
-    even = p / estimator.priors
     scores = [
         *_scores(_OURS, even, p, truth),
+        *_scores("ours, networks without trees", networks, None, truth),
+        *_scores("ours, trees without networks", trees, None, truth),
         *_singles(members, of_twin, truth),
         *_flips((estimator.network, twin), folded, extras),
         *_scores("baseline: random forest, same numbers", forest, None, truth),
@@ -102,6 +106,8 @@ def evaluate(estimator: periodic_class.Estimator, weights: Weights, stars: Sampl
         variant=variant,
         n=len(truth),
         scores=tuple(scores),
+        subgroups=_subgroups(stars, p, even),
+        priors={name: float(share) for name, share in zip(periodic_class.CLASSES, estimator.priors, strict=True)},
         reliability=reliability(p.max(axis=1), right, what="the likeliest class"),
         note="Labels were given by people who looked at periods of their own, aliases among them: what the forest "
         "gains by the annotated period is in good part agreement with these people.",
@@ -137,6 +143,24 @@ def _scores(
             ),
         ]
     return out
+
+
+def _subgroups(stars: Sample, p: NDArray[np.float64], even: NDArray[np.float64]) -> tuple[Subgroup, ...]:
+    """Return the accuracy of the likeliest class, and of the class given, by brightness, period and certainty."""
+    test = stars.parts.held_out
+    truth = stars.target[test]
+    numbers = {name: stars.arrays["extras"][test, k] for k, name in enumerate(names_of(EROS1_BANDS))}
+    groups = {
+        "mean magnitude, b": binned(numbers["mean_b"], (16.0, 17.0, 18.0, 19.0), "mag"),
+        "period found": binned(stars.arrays["period_d"][test], (0.45, 1.0, 3.0, 20.0), "d"),
+        "period margin": binned(stars.arrays["margin"][test], (1.05, 1.2, 1.5)),
+    }
+    return tuple(
+        score
+        for by, group in groups.items()
+        for metric, of in (("accuracy, likeliest class", p), ("accuracy, class given", even))
+        for score in subgroup_scores(metric, _share, (of.argmax(axis=1) == truth,), by=by, group=group)
+    )
 
 
 def _share(right: NDArray[np.bool_]) -> float:
@@ -183,10 +207,11 @@ def _flips(
 
 
 def _forest(stars: Sample, numbers: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return a forest's probabilities (M, classes) of the test stars, trained with classes weighted alike."""
+    """Return a forest's probabilities (M, classes) of the test stars, trained on the stars that ours
+    learnt from, with classes weighted alike."""
     from sklearn.ensemble import RandomForestClassifier
 
-    shown = stars.parts.train | stars.parts.calibration
+    shown = stars.parts.train
     features = np.nan_to_num(numbers.astype(np.float32), nan=-99.0)
     model = RandomForestClassifier(
         _RF_TREES, min_samples_leaf=2, class_weight="balanced_subsample", random_state=0, n_jobs=1

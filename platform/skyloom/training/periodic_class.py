@@ -18,17 +18,19 @@ from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation import periodic_class as measured
 from skyloom.evaluation.calibration import fit_multiclass
 from skyloom.evaluation.periodic_sample import Sample, sample
-from skyloom.evaluation.scores import ScoreTable
 from skyloom.evaluation.split import SEED
 from skyloom.models import periodic_class
+from skyloom.models.boosted import BoostedTrees
 from skyloom.models.card import Card, Plain
 from skyloom.models.conformal import set_threshold
 from skyloom.models.periodic_class import Config
 from skyloom.models.probabilities import calibrated
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
+from skyloom.training.boosting import fit_boosting, tree_arrays
 from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty, robust_scale
+from skyloom.training.periodic_card import card_of
 
 if TYPE_CHECKING:
     import torch
@@ -61,10 +63,18 @@ class Recipe:
     weight_decay: float = 1e-3
     noise: float = 0.2
     """Standard deviation of what is added to the numbers beside the light curve at each step."""
+    ensembles: int = 3
+    """Boosted ensembles of trees."""
+    rounds: int = 80
+    """Boosting rounds of each of them."""
 
     def __post_init__(self) -> None:
-        if self.architecture not in {"itcn", "iresnet-exact"} or self.members < 1 or not self.noise >= 0.0:
-            msg = f"architecture is itcn or iresnet-exact, members positive and noise not negative, got {self}"
+        if (
+            self.architecture not in {"itcn", "iresnet-exact"}
+            or min(self.members, self.ensembles, self.rounds) < 1
+            or not self.noise >= 0.0
+        ):
+            msg = f"architecture is itcn or iresnet-exact, counts positive and noise not negative, got {self}"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
 
 
@@ -107,10 +117,10 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
         **state_arrays(ours),
         **state_arrays(twin, measured.TWIN),
     }
+    request.say("growing trees")
+    arrays |= _trees(recipe, stars, seed=request.seed)
     arrays |= _calibration(arrays, stars, config)
     weights = Weights(arrays, {}, "")
-    request.say("measuring scores")
-    table = measured.evaluate(periodic_class.build(config, weights), weights, stars, variant=request.variant)
     training: dict[str, Plain] = {
         "data": "EROS-1 variable stars, RAMP kit ramp-kits/variable_stars; classes by people",
         "simulated": False,
@@ -124,7 +134,8 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
         "calibration": "scale and class biases on half of n_calibration; sets on the rest; ood on both",
         **request.record(recipe, network=True, **curves),
     }
-    return write_bundle(request.output, _card(request, config, training, table), arrays)
+    request.say("measuring scores")
+    return write_bundle(request.output, card_of(weights, stars, training, request.variant), arrays)
 
 
 def _ensemble(
@@ -214,6 +225,19 @@ def _weighted(count: NDArray[np.int64]) -> Any:
     return weighted_cross_entropy
 
 
+def _trees(recipe: Recipe, stars: Sample, *, seed: int) -> dict[str, NDArray[Any]]:
+    """Grow boosted trees on the numbers beside the light curve, all classes weighing the same."""
+    learnt = stars.parts.train
+    numbers, target = stars.arrays["extras"][learnt], stars.target[learnt]
+    count = np.bincount(target, minlength=len(periodic_class.CLASSES))
+    weight = len(target) / (len(count) * np.fmax(count, 1))[target]
+    models = [
+        fit_boosting(numbers, target, weight, rounds=recipe.rounds, seed=recipe.ensembles * seed + k)
+        for k in range(recipe.ensembles)
+    ]
+    return tree_arrays(models, numbers.shape[1])
+
+
 def _calibration(arrays: Mapping[str, NDArray[Any]], stars: Sample, config: Config) -> dict[str, NDArray[Any]]:
     """Fit the probabilities on every other calibration star, sets on the rest, novelty on all of them."""
     network = periodic_class.stored_network(config, arrays)
@@ -226,7 +250,11 @@ def _calibration(arrays: Mapping[str, NDArray[Any]], stars: Sample, config: Conf
         )
         for part in (learnt, held)
     )
-    log, truth = np.log(np.fmax(periodic_class.average(members), 1e-12)), stars.target[held]
+    trees = BoostedTrees.of_arrays(arrays, stars.arrays["extras"].shape[1])
+    raw = periodic_class.joined(
+        periodic_class.average(members), periodic_class.tree_probabilities(trees, stars.arrays["extras"][held])
+    )
+    log, truth = np.log(np.fmax(raw, 1e-12)), stars.target[held]
     first = np.arange(len(truth)) % 2 == 0
     scale, bias = fit_multiclass(log[first], truth[first])
     p = calibrated(log[~first], scale, bias)
@@ -243,28 +271,3 @@ def _calibration(arrays: Mapping[str, NDArray[Any]], stars: Sample, config: Conf
             ~is_shown,
         ).to_arrays(),
     }
-
-
-def _card(request: TrainRequest, config: Config, training: dict[str, Plain], table: ScoreTable) -> Card:
-    return Card(
-        name=periodic_class.NAME,
-        variant=request.variant,
-        title=periodic_class.TITLE,
-        question=periodic_class.QUESTION,
-        source="ads:2021MNRAS.505..515Z (iTCN), departures: see the module; EROS-1: RAMP kit variable_stars",
-        intended_use="Find periods of variable stars and sort them into eclipsing binaries, Cepheids, RR Lyrae "
-        "stars and long-period variables, in the passbands of EROS-1 towards the Large Magellanic Cloud.",
-        limits="Magnitudes and colours are those of EROS-1 at the distance of the Cloud: elsewhere, train again. "
-        "Stars of no period were not in training: cut on vs_log_fap and vs_ood. Classes and periods were given by "
-        "people, with aliases among them. A period is right or an alias; vs_period_err knows the first case only. "
-        "vs_p_sd is the spread of networks of one shape and misses what all of them got wrong.",
-        licence="BSD-3-Clause (weights); the light curves carry no licence and are not shipped",
-        command=request.command(periodic_class.NAME, data=True, network=True),
-        evaluate=f"skyloom model evaluate {periodic_class.NAME} --data DATA",
-        training=training,
-        flags={flag.name: flag.description for flag in periodic_class.FLAGS},
-        reads=tuple(column.name for column in periodic_class.reads(config)),
-        writes=tuple(column.name for column in periodic_class.writes(config)),
-        scores=table.scores,
-        reliability=table.reliability,
-    )
