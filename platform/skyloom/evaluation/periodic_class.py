@@ -207,8 +207,10 @@ def _flips(
 
 
 def _forest(stars: Sample, numbers: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return a forest's probabilities (M, classes) of the test stars, trained on the stars that ours
-    learnt from, with classes weighted alike."""
+    """Return a forest's probabilities (M, classes) of the test stars.
+
+    Trained on the stars that ours learnt from, with classes weighted alike.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
     shown = stars.parts.train

@@ -113,7 +113,7 @@ def writes_of() -> tuple[Column, ...]:
     """Return the class, its probabilities and their uncertainty, and the period and its quality."""
     p, pairs = "stat.probability;src.class", tuple(zip(CLASSES, _WORDS, strict=True))
     return (
-        Column("vs_class", "", "class of the highest vs_p_*_raw: as if all were equally common", "string", "src.class"),
+        Column("vs_class", "", "class of the highest vs_p_*_raw: all equally common", "string", "src.class"),
         *(Column(f"vs_p_{c}", "", f"calibrated probability of being {words}", "float32", p) for c, words in pairs),
         *(
             Column(f"vs_p_{c}_raw", "", f"before calibration, classes equally common: {words}", "float32", p)
