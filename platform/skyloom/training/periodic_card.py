@@ -45,7 +45,8 @@ def card_of(weights: Weights, stars: Sample, training: Mapping[str, Plain], vari
         "Stars of no period were not in training: cut on vs_log_fap and vs_ood. Classes and periods were given by "
         "people, with aliases among them. A period is right or an alias; vs_period_err knows the first case only. "
         "vs_p_sd is the spread of networks of one shape and misses what all of them got wrong. Sets hold the "
-        "true class in 90 % of like stars.",
+        "true class in 90 % of like stars. Settings were chosen among about ten, partly on overlapping stars, so "
+        "the scores are slightly optimistic.",
         licence="BSD-3-Clause (weights); the light curves carry no licence and are not shipped",
         command=command_of(periodic_class.NAME, training, data=True),
         evaluate=f"skyloom model evaluate {periodic_class.NAME} --data DATA",
