@@ -20,6 +20,7 @@ __all__ = ["Measure", "measure_of", "names"]
 _MEASURED = {
     "alert-stamp": "skyloom.evaluation.alert_stamp",
     "gamornet": "skyloom.evaluation.gamornet",
+    "periodic-class": "skyloom.evaluation.periodic_class",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",
 }

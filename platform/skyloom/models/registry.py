@@ -16,6 +16,7 @@ _SYSTEMS = {
     "galaxy-morphology": "skyloom.models.galaxy_morphology",
     "gamornet": "skyloom.models.gamornet",
     "lightcurve-features": "skyloom.models.lightcurve_features",
+    "periodic-class": "skyloom.models.periodic_class",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",
 }

@@ -15,6 +15,7 @@ __all__ = ["Learner", "TrainRequest", "learner", "names"]
 _LEARNERS = {
     "alert-stamp": "skyloom.training.alert_stamp",
     "gamornet": "skyloom.training.gamornet",
+    "periodic-class": "skyloom.training.periodic_class",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
 }

@@ -1,0 +1,273 @@
+"""Train periodic-class on the variable stars of EROS-1: five seeds, and five of the twin that is not invariant.
+
+    skyloom model train periodic-class --data DATA --output DIR
+
+Periods are found by the platform; the annotated ones are for comparison alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyloom.errors import ErrorKind, SpecError
+from skyloom.evaluation import periodic_class as measured
+from skyloom.evaluation.calibration import fit_multiclass
+from skyloom.evaluation.periodic_sample import Sample, sample
+from skyloom.evaluation.split import SEED
+from skyloom.models import periodic_class
+from skyloom.models.boosted import BoostedTrees
+from skyloom.models.card import Card, Plain
+from skyloom.models.conformal import set_threshold
+from skyloom.models.periodic_class import Config
+from skyloom.models.probabilities import calibrated
+from skyloom.models.weights import write_bundle
+from skyloom.runtime.contract import Weights
+from skyloom.training.boosting import fit_boosting, tree_arrays
+from skyloom.training.learners import TrainRequest
+from skyloom.training.novelty import fit_novelty, robust_scale
+from skyloom.training.periodic_card import card_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from skyloom.models.periodic_class.network import PhaseEnsemble
+    from skyloom.training.loop import History
+
+__all__ = ["Recipe", "train"]
+
+_COVERAGE = 0.9
+_JUDGES = 10
+"""One training star in so many judges the epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Shape of the networks, and how long is trained."""
+
+    architecture: Literal["itcn", "iresnet-exact"] = "itcn"
+    """Of ours; its twin is ``tcn`` or ``resnet``."""
+    size: int = 3
+    depth: int = 5
+    width: int = 24
+    dropout: float = 0.3
+    bins: int = 64
+    members: int = 5
+    epochs: int = 14
+    batch_rows: int = 64
+    rate: float = 5e-3
+    weight_decay: float = 1e-3
+    noise: float = 0.2
+    """Standard deviation of what is added to the numbers beside the light curve at each step."""
+    ensembles: int = 3
+    """Boosted ensembles of trees."""
+    rounds: int = 80
+    """Boosting rounds of each of them."""
+
+    def __post_init__(self) -> None:
+        if (
+            self.architecture not in {"itcn", "iresnet-exact"}
+            or min(self.members, self.ensembles, self.rounds) < 1
+            or not self.noise >= 0.0
+        ):
+            msg = f"architecture is itcn or iresnet-exact, counts positive and noise not negative, got {self}"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+
+
+def train(request: TrainRequest, recipe: Recipe) -> Card:
+    """Find periods, train, calibrate, and write the bundle.
+
+    Parameters
+    ----------
+    request : TrainRequest
+        Its data are a table as `skyloom.evaluation.variable_stars.eros1_rows` gives it, or its folder.
+    recipe : Recipe
+
+    Returns
+    -------
+    Card
+        With the scores on the kit's test stars.
+
+    Raises
+    ------
+    NotFoundError
+        If the data are not there.
+    SpecError, DataError
+        As `skyloom.training.loop.fit`.
+    """
+    from skyloom.runtime.networks import state_arrays
+
+    request.say("finding periods")
+    config = Config(bins=recipe.bins)
+    stars = sample(request.data, config)
+    centre, width = robust_scale(stars.arrays["extras"][stars.parts.train])
+    curves: dict[str, History] = {}
+    ours = _ensemble(recipe, stars, (centre, width), request, twin=False, curves=curves)
+    twin = _ensemble(recipe, stars, (centre, width), request, twin=True, curves=curves)
+    shown = stars.parts.train | stars.parts.calibration
+    arrays: dict[str, NDArray[Any]] = {
+        "shape": periodic_class.shape_array(ours.config, bins=recipe.bins, members=recipe.members),
+        "extras.centre": centre,
+        "extras.width": width,
+        "priors": np.bincount(stars.target[shown], minlength=len(periodic_class.CLASSES)) / shown.sum(),
+        **state_arrays(ours),
+        **state_arrays(twin, measured.TWIN),
+    }
+    request.say("growing trees")
+    arrays |= _trees(recipe, stars, seed=request.seed)
+    arrays |= _calibration(arrays, stars, config)
+    weights = Weights(arrays, {}, "")
+    training: dict[str, Plain] = {
+        "data": "EROS-1 variable stars, RAMP kit ramp-kits/variable_stars; classes by people",
+        "simulated": False,
+        "selection": f"stars of four classes that people recognised; {stars.left_out} without a period left out",
+        "split": "by star: the kit's test stars are held out, the others a hash of the id",
+        "split_seed": SEED,
+        "n_train": int(stars.parts.train.sum()),
+        "n_calibration": int(stars.parts.calibration.sum()),
+        "n_held_out": int(stars.parts.held_out.sum()),
+        "class_weight": "1 / class size",
+        "calibration": "scale and class biases on half of n_calibration; sets on the rest; ood on both",
+        **request.record(recipe, network=True, **curves),
+    }
+    request.say("measuring scores")
+    return write_bundle(request.output, card_of(weights, stars, training, request.variant), arrays)
+
+
+def _ensemble(
+    recipe: Recipe,
+    stars: Sample,
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
+    request: TrainRequest,
+    *,
+    twin: bool,
+    curves: dict[str, History],
+) -> PhaseEnsemble:
+    """Train networks of one shape from as many seeds; their histories go into `curves`."""
+    from skyloom.features.periodic import names_of
+    from skyloom.models.periodic_class.network import (
+        TWINS,
+        Architecture,
+        NetworkConfig,
+        PhaseEnsemble,
+        make_network,
+    )
+    from skyloom.training.loop import ArrayExamples, LoopConfig, fit
+
+    bands = Config().bands
+    kind: Architecture = TWINS[recipe.architecture] if twin else recipe.architecture
+    config = NetworkConfig(
+        channels=2 * len(bands),
+        extras=len(names_of(bands)),
+        classes=len(periodic_class.CLASSES),
+        architecture=kind,
+        size=recipe.size,
+        depth=recipe.depth,
+        width=recipe.width,
+        dropout=recipe.dropout,
+    )
+    part = stars.rows(stars.parts.train)
+    arrays = {"folded": part["folded"], "extras": periodic_class.prepared(part["extras"], *scaling)}
+    target = stars.target[stars.parts.train]
+    judges = np.arange(len(target)) % _JUDGES == 0
+    loss = _weighted(np.bincount(target[~judges], minlength=config.classes))
+    ensemble = PhaseEnsemble(config, recipe.members)
+    for k in range(recipe.members):
+        seed = 100 * request.seed + k
+        member, stage = make_network(config, seed=seed), f"{kind}-{k}"
+        curves[stage] = fit(
+            member,
+            ArrayExamples({name: values[~judges] for name, values in arrays.items()}, target[~judges]),
+            ArrayExamples({name: values[judges] for name, values in arrays.items()}, target[judges]),
+            loss=loss,
+            config=LoopConfig(
+                epochs=recipe.epochs,
+                batch_rows=recipe.batch_rows,
+                learning_rate=recipe.rate,
+                weight_decay=recipe.weight_decay,
+                optimiser="adamw",
+                seed=seed,
+            ),
+            folder=request.folder(stage),
+            augment=_Jitter(recipe.noise),
+            device=request.device,
+            progress=request.watch(stage),
+            resume=request.resume,
+        )
+        ensemble.members[k].load_state_dict(member.state_dict())
+    return ensemble
+
+
+class _Jitter:
+    """Adds noise to the numbers beside the light curve: no star's magnitude shall be learnt by heart."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        noise = rng.normal(0.0, self.scale, arrays["extras"].shape)
+        return {**arrays, "extras": (arrays["extras"] + noise).astype(np.float32)}
+
+
+def _weighted(count: NDArray[np.int64]) -> Any:
+    """Return the cross entropy in which all classes weigh the same, whatever their number of stars."""
+    import torch
+
+    weight = torch.tensor(count.sum() / (len(count) * np.fmax(count, 1)), dtype=torch.float32)
+
+    def weighted_cross_entropy(outputs: dict[str, torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(outputs["logits"], target, weight=weight.to(target.device))
+
+    return weighted_cross_entropy
+
+
+def _trees(recipe: Recipe, stars: Sample, *, seed: int) -> dict[str, NDArray[Any]]:
+    """Grow boosted trees on the numbers beside the light curve, all classes weighing the same."""
+    learnt = stars.parts.train
+    numbers, target = stars.arrays["extras"][learnt], stars.target[learnt]
+    count = np.bincount(target, minlength=len(periodic_class.CLASSES))
+    weight = len(target) / (len(count) * np.fmax(count, 1))[target]
+    models = [
+        fit_boosting(numbers, target, weight, rounds=recipe.rounds, seed=recipe.ensembles * seed + k)
+        for k in range(recipe.ensembles)
+    ]
+    return tree_arrays(models, numbers.shape[1])
+
+
+def _calibration(arrays: Mapping[str, NDArray[Any]], stars: Sample, config: Config) -> dict[str, NDArray[Any]]:
+    """Fit the probabilities on every other calibration star, sets on the rest, novelty on all of them."""
+    network = periodic_class.stored_network(config, arrays)
+    held, learnt = stars.parts.calibration, stars.parts.train
+    (_, shown), (members, features) = (
+        periodic_class.member_probabilities(
+            network,
+            stars.arrays["folded"][part],
+            periodic_class.prepared(stars.arrays["extras"][part], arrays["extras.centre"], arrays["extras.width"]),
+        )
+        for part in (learnt, held)
+    )
+    trees = BoostedTrees.of_arrays(arrays, stars.arrays["extras"].shape[1])
+    raw = periodic_class.joined(
+        periodic_class.average(members), periodic_class.tree_probabilities(trees, stars.arrays["extras"][held])
+    )
+    log, truth = np.log(np.fmax(raw, 1e-12)), stars.target[held]
+    first = np.arange(len(truth)) % 2 == 0
+    scale, bias = fit_multiclass(log[first], truth[first])
+    p = calibrated(log[~first], scale, bias)
+    both = np.concatenate([shown, features])
+    is_shown = np.arange(len(both)) < len(shown)
+    return {
+        "calibration": np.array([scale, *bias]),
+        "conformal": np.array([set_threshold(p[np.arange(len(p)), truth[~first]], _COVERAGE)]),
+        **fit_novelty(
+            both,
+            np.concatenate([stars.target[learnt], truth]),
+            np.arange(both.shape[1], dtype=np.int64),
+            is_shown,
+            ~is_shown,
+        ).to_arrays(),
+    }
