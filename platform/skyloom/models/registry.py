@@ -15,6 +15,7 @@ _SYSTEMS = {
     "galaxy-morphology": "skyloom.models.galaxy_morphology",
     "gamornet": "skyloom.models.gamornet",
     "lightcurve-features": "skyloom.models.lightcurve_features",
+    "radio-galaxy": "skyloom.models.radio_galaxy",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,8 @@ __all__ = [
     "tensors_of",
 ]
 
+Form = Literal["equivariant", "plain"]
+
 CUTOUT = "cutout"
 SIDE_PX = 150
 
@@ -45,12 +48,17 @@ _MAD_TO_SIGMA = 1.4826
 class Config:
     """Settings of the classifier."""
 
+    form: Form = "equivariant"
+    """Which of the twins: they have weights of their own."""
     min_coverage: float = 0.9
     """Share of the cutout's pixels with data below which a row is not scored."""
     min_peak_sigma: float = 5.0
     """Brightest pixel in units of the cutout's noise below which a row is not scored."""
 
     def __post_init__(self) -> None:
+        if self.form not in get_args(Form):
+            msg = f"form must be one of {', '.join(get_args(Form))}, got {self.form!r}"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, form=self.form)
         if not 0.0 < self.min_coverage <= 1.0 or self.min_peak_sigma < _CLIP_SIGMA:
             msg = (
                 f"min_coverage lies in (0, 1] and min_peak_sigma is at least {_CLIP_SIGMA}; "
