@@ -83,6 +83,14 @@ def test_weights_come_back_as_they_were(bundle):
     assert {k: v.tolist() for k, v in weights.arrays.items()} == {k: v.tolist() for k, v in ARRAYS.items()}
 
 
+def test_shapes_come_back_as_they_were_even_that_of_a_number_alone(tmp_path):
+    arrays = {"count": np.array(3), "turned": np.arange(6.0).reshape(2, 3).T}
+    write_bundle(tmp_path, CARD_IN, arrays)
+    found = read_bundle(tmp_path)[1].arrays
+    assert found["count"].shape == ()
+    np.testing.assert_array_equal(found["turned"], arrays["turned"])
+
+
 def test_the_same_weights_give_the_same_bytes_and_digest(bundle, tmp_path):
     write_bundle(tmp_path / "again", CARD_IN, dict(reversed(ARRAYS.items())))
     for name in (CARD, "model.safetensors"):

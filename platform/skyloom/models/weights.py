@@ -141,7 +141,8 @@ def write_bundle(folder: Path, card: Card, arrays: Mapping[str, NDArray[Any]]) -
         if array.dtype.kind == "f" and np.isnan(array).any():
             msg = f"array {name} of {card.name} holds NaN: training failed; nothing was written"
             raise SpecError(msg, kind=ErrorKind.BAD_WEIGHTS, array=name)
-    data = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
+    # Not ascontiguousarray: that gives a count of batches, which has no axis, one.
+    data = save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.safetensors").write_bytes(data)
     done = dataclasses.replace(card, files={"model.safetensors": f"sha256:{hashlib.sha256(data).hexdigest()}"})
