@@ -76,8 +76,6 @@ def test_the_mean_is_over_members():
 def test_a_row_has_the_same_bits_alone(novelty):
     whole = made(LOGITS, novelty)
     for k in range(6):
-        alone = columns_of(
-            LOGITS[k : k + 1], FEATURES[k : k + 1], temperature=1.0, conformal=0.3, novelty=novelty
-        )
+        alone = columns_of(LOGITS[k : k + 1], FEATURES[k : k + 1], temperature=1.0, conformal=0.3, novelty=novelty)
         for name, values in whole.items():
             assert_array_equal(alone[name][0], values[k])

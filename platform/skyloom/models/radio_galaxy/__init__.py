@@ -128,7 +128,7 @@ def _check_form(form: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     filters = arrays.get("net.members.0.body.3.weight")
     found = {4: "plain", 5: "equivariant"}.get(filters.ndim if filters is not None else 0)
     if found is not None and found != form:
-        msg = f"the weights are of the form {found!r} and form = {form!r} is set; set form = {found!r} in [model_config]"
+        msg = f"the weights are of the form {found!r}, not {form!r}: set form = {found!r} in [model_config]"
         raise DataError(msg, kind=ErrorKind.BAD_WEIGHTS, form=form, found=found)
 
 

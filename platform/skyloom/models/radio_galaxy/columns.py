@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ __all__ = [
     "BLANK_IMAGE",
     "CUTOUT",
     "FLAGS",
+    "FORMS",
     "LOW_COVERAGE",
     "NON_FINITE",
     "NO_CUTOUT",
@@ -27,7 +27,7 @@ __all__ = [
     "tensors_of",
 ]
 
-Form = Literal["equivariant", "plain"]
+FORMS = ("equivariant", "plain")
 
 CUTOUT = "cutout"
 SIDE_PX = 150
@@ -48,16 +48,16 @@ _MAD_TO_SIGMA = 1.4826
 class Config:
     """Settings of the classifier."""
 
-    form: Form = "equivariant"
-    """Which of the twins: they have weights of their own."""
+    form: str = "equivariant"
+    """``equivariant`` or ``plain``: the twins have weights of their own."""
     min_coverage: float = 0.9
     """Share of the cutout's pixels with data below which a row is not scored."""
     min_peak_sigma: float = 5.0
     """Brightest pixel in units of the cutout's noise below which a row is not scored."""
 
     def __post_init__(self) -> None:
-        if self.form not in get_args(Form):
-            msg = f"form must be one of {', '.join(get_args(Form))}, got {self.form!r}"
+        if self.form not in FORMS:
+            msg = f"form must be {' or '.join(FORMS)}, got {self.form!r}"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, form=self.form)
         if not 0.0 < self.min_coverage <= 1.0 or self.min_peak_sigma < _CLIP_SIGMA:
             msg = (

@@ -19,7 +19,7 @@ CLASSES = ("FRI", "FRII")
 
 
 def writes_of() -> tuple[Column, ...]:
-    """Return the class, its probabilities before and after calibration, their spreads, the set, and the p-value."""
+    """Return the class, its probabilities before and after calibration, spreads, the set, and the p-value."""
     of = "stat.probability;src.class"
     return (
         Column("fr_class", "", "more probable Fanaroff-Riley class: FRI or FRII", "string", "src.class"),
