@@ -7,7 +7,7 @@
 #   make test-slow  the tests that take longer than a coffee
 #   make faults     inject every fault that a run is said to survive, one line each (minutes)
 #   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
-#   make weights    train the models that are shipped again, from their scripts
+#   make weights    train the models that are shipped again, by the commands of their cards (WEIGHTS_FLAGS="--only MODEL")
 #   make bench      the benchmarks: ratios of contestants that take turns (minutes)
 #   make bench-images  images through a network, by us and by Ray Data, Daft and Dask (an hour, own environment)
 #   make clean      remove .venv, demo-output and all caches
@@ -22,6 +22,7 @@ BENCH_FLAGS ?=
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?=
 FAULTS_FLAGS ?=
+WEIGHTS_FLAGS ?=
 SOAK_FLAGS ?= --minutes 30 --seed 1
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -95,10 +96,8 @@ lint: $(tools)
 	@$(bin)/lint-imports
 
 weights: $(tools)
-	@echo "==> [1/2] Training the models of light curves again, from the published files in $(SKYLOOM_DATA)"
-	@$(bin)/python -m skyloom.training.rebuild --data "$(SKYLOOM_DATA)"
-	@echo "==> [2/2] Simulating galaxies, and training gamornet on them (about ten minutes of one core)"
-	@OMP_NUM_THREADS=1 $(bin)/python -m skyloom.training.gamornet --output platform/skyloom/models/weights/gamornet/small-simulated
+	@echo "==> Training the shipped models again, by the commands of their cards; published files in $(SKYLOOM_DATA)"
+	@$(bin)/python -m skyloom.training.rebuild --data "$(SKYLOOM_DATA)" $(WEIGHTS_FLAGS)
 
 bench: $(tools)
 	@echo "==> [1/3] What durability costs: the tabular job with the commit protocol, and writing plain files"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from skyloom.errors import DataError, ErrorKind, SpecError
+from skyloom.evaluation.gamornet import Sample
 from skyloom.models import gamornet
 from skyloom.models.gamornet.images import stretch
 from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze
@@ -11,7 +12,8 @@ from skyloom.runtime.contract import Weights
 from skyloom.runtime.networks import load_state, state_arrays
 from skyloom.runtime.scoring import score
 from skyloom.runtime.tensors import tensor_column
-from skyloom.training.gamornet_fit import fit
+from skyloom.training.gamornet_fit import fit_stage
+from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
 
 CONFIG = gamornet.Config()
@@ -79,13 +81,14 @@ def test_one_seed_gives_one_network_and_leaves_torchs_own_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_frozen_layers_are_bit_identical_after_a_transfer_epoch_and_the_others_are_not():
+def test_frozen_layers_are_bit_identical_after_a_transfer_epoch_and_the_others_are_not(tmp_path):
     base, net = build_network(FORMS["small"], seed=1), build_network(FORMS["small"], seed=2)
     copy_layers(base, net, (1, 2, 3, 4, 5, 6))
     freeze(net, (1, 2, 3))
-    images = stretch(some_images(80)[:, 0])[0][:, None]
-    label = np.arange(80) % 3
-    fit(net, images, label, (images[:9], label[:9]), epochs=1, rate=1e-3, seed=0)
+    raw = some_images(80)[:, 0]
+    part = Sample(stretch(raw)[0][:, None], np.arange(80) % 3, raw)
+    request = TrainRequest(tmp_path / "toy", "toy")
+    fit_stage(net, part, request=request, stage="transfer", epochs=1, rate=1e-3, seed=0)
     for number in range(1, 9):
         same = torch.equal(net.layer(number).weight, base.layer(number).weight)
         assert same == (number in {1, 2, 3})

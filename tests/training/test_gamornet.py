@@ -9,11 +9,11 @@ pytest.importorskip("galsim")
 
 from skyloom.errors import SpecError
 from skyloom.evaluation import evaluate
-from skyloom.evaluation import gamornet as measured
 from skyloom.models import gamornet
 from skyloom.models.weights import read_bundle
-from skyloom.training import train as train_by_name
-from skyloom.training.gamornet import Recipe, train
+from skyloom.training import train
+from skyloom.training.checkpoint import CHECKPOINT
+from skyloom.training.gamornet import Recipe
 
 TINY = Recipe(
     n_simulated=60,
@@ -29,30 +29,25 @@ TINY = Recipe(
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "gamornet" / "tiny"
-    train(folder, seed=3, variant="tiny", recipe=TINY)
+    train("gamornet", folder, recipe=TINY, seed=3)
     return folder
 
 
 def test_the_stored_weights_give_the_scores_of_their_card_again(bundle):
-    card, weights = read_bundle(bundle)
-    estimator = gamornet.build(gamornet.Config(), weights)
-    again = measured.evaluate(estimator, weights, card.training, variant="tiny")
+    card, _ = read_bundle(bundle)
+    again = evaluate("gamornet", "tiny", root=bundle.parents[1])
     assert again.n == 60
+    assert "SIMULATED" in again.note
     for one, other in zip(card.scores, again.scores, strict=True):
         assert (one.metric, one.who) == (other.metric, other.who)
         assert one.value == pytest.approx(other.value, nan_ok=True)
 
 
-def test_the_weights_are_evaluated_by_name(bundle):
-    card, _ = read_bundle(bundle)
-    table = evaluate("gamornet", "tiny", root=bundle.parents[1])
-    assert [score.metric for score in table.scores] == [score.metric for score in card.scores]
-    assert "SIMULATED" in table.note
-
-
 def test_a_folder_of_data_is_refused_because_the_galaxies_are_simulated(tmp_path):
     with pytest.raises(SpecError, match="simulates"):
-        train_by_name("gamornet", tmp_path, tmp_path / "out")
+        train("gamornet", tmp_path / "out", data=tmp_path)
+    with pytest.raises(SpecError, match="simulates"):
+        evaluate("gamornet", data=tmp_path)
 
 
 def test_the_card_compares_with_every_baseline_and_says_simulated(bundle):
@@ -77,10 +72,46 @@ def test_the_members_share_the_frozen_layers_of_the_simulation_and_nothing_else(
         assert same == [number < 3] * gamornet.MEMBERS
 
 
-def test_one_seed_gives_the_same_weights_twice(bundle, tmp_path):
-    train(tmp_path / "again", seed=3, variant="tiny", recipe=TINY)
-    first, second = (read_bundle(folder)[1].arrays for folder in (bundle, tmp_path / "again"))
-    assert [name for name in first if not np.array_equal(first[name], second[name])] == []
+class Lost(Exception):
+    """Stands for a lost machine."""
+
+
+def test_a_training_that_stopped_goes_on_from_its_own_card_to_the_same_weights(bundle, tmp_path):
+    # The recipe comes from the card that the first training wrote.
+    def stop(tick):
+        if tick.stage == "transfer-1" and tick.epoch:
+            raise Lost
+
+    again = tmp_path / "tiny"
+    with pytest.raises(Lost):
+        train("gamornet", again, recipe=bundle / "card.toml", seed=3, progress=stop)
+    stages = []
+    with pytest.raises(SpecError, match="--resume"):
+        train("gamornet", again, recipe=bundle / "card.toml", seed=3)
+    train(
+        "gamornet",
+        again,
+        recipe=bundle / "card.toml",
+        seed=3,
+        resume=True,
+        progress=lambda tick: tick.epoch and stages.append(tick.stage),
+    )
+    assert set(stages) == {"transfer-1", "transfer-2"}
+    assert (again / "model.safetensors").read_bytes() == (bundle / "model.safetensors").read_bytes()
+    assert read_bundle(again)[0].training["resumed"] is True
+    assert not list(tmp_path.rglob(CHECKPOINT))
+
+
+def test_the_run_writes_seed_recipe_device_epochs_and_times_into_the_card(bundle):
+    card, _ = read_bundle(bundle)
+    assert card.training["seed"] == 3
+    assert card.training["device"] == "cpu"
+    assert card.training["recipe.n_labels"] == 60
+    assert {card.training[f"epochs.{stage}"] for stage in ("simulation", "scratch", "transfer-0")} == {1}
+    assert card.training["wall_s"] > 0
+    assert card.command == "skyloom model train gamornet --config card.toml --seed 3 --device cpu --output DIR"
+    curves = sorted(path.parent.name for path in (bundle.parent / "tiny.training").rglob("curve.csv"))
+    assert curves == ["scratch", "simulation", "transfer-0", "transfer-1", "transfer-2"]
 
 
 def test_a_recipe_of_nothing_is_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -26,6 +26,7 @@ app = cyclopts.App(
     help_epilogue="",
 )
 Json = Annotated[bool, Parameter(negative=())]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @app.command(name="list")
@@ -122,15 +123,19 @@ def train(
     /,
     *,
     output: Path,
-    data: Path | None = None,
+    config: Path | None = None,
+    device: Device = "auto",
     seed: int = 0,
+    data: Path | None = None,
+    resume: Annotated[bool, Parameter(negative=())] = False,
     json: Json = False,
 ) -> int:
     """Train a model on a split by object, and write its weights and card.
 
     For example:
         skyloom model train transient-class --data /data/plasticc --output weights/mine
-        SKYLOOM_DATA=/data skyloom model train transient-anomaly --output weights/mine
+        skyloom model train gamornet --config recipe.toml --device cuda --output weights/gamornet/mine
+        skyloom model train gamornet --config recipe.toml --device cuda --output weights/gamornet/mine --resume
 
     Parameters
     ----------
@@ -138,24 +143,44 @@ def train(
         The model's name.
     output
         The folder that gets card.toml and model.safetensors; its name is that of the
-        weights.
-    data
-        The folder of the training set's published files; $SKYLOOM_DATA unless told.
+        weights. Checkpoints and learning curves go to the folder OUTPUT.training.
+    config
+        A TOML file of settings of the training; or the card.toml of weights, to train as
+        they were trained.
+    device
+        "auto" (a GPU where there is one), "cpu" or "cuda", for networks.
     seed
         Of the training. The split by object does not depend on it.
+    data
+        The folder of the training set's published files; $SKYLOOM_DATA unless told.
+    resume
+        Go on from the checkpoints of a training that was stopped.
     json
         Print the card as JSON, for programs.
     """
     import dataclasses
 
+    from skyloom.cli.progress import training_progress
+    from skyloom.runtime.device import DeviceSettings
     from skyloom.training import train as train_model
 
-    card = dataclasses.asdict(train_model(model, data, output, seed=seed, variant=output.name))
+    with training_progress(model, shown=not json) as progress:
+        card = train_model(
+            model,
+            output,
+            recipe=config,
+            data=data,
+            seed=seed,
+            device=DeviceSettings(device=device),
+            resume=resume,
+            progress=progress,
+        )
+    shown = dataclasses.asdict(card)
     if json:
-        show_json(card)
+        show_json(shown)
     else:
         show_title(f"{model}: weights in {output}")
-        _show_scores(card)
+        _show_scores(shown)
     return DONE
 
 
@@ -165,6 +190,7 @@ def evaluate(
     /,
     *,
     weights: str | None = None,
+    device: Device = "auto",
     data: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -172,7 +198,7 @@ def evaluate(
 
     For example:
         skyloom model evaluate transient-class --data /data/plasticc
-        skyloom model evaluate transient-anomaly --json
+        skyloom model evaluate gamornet --json
 
     Parameters
     ----------
@@ -180,14 +206,17 @@ def evaluate(
         The model's name.
     weights
         Which weights of it; its default ones unless told.
+    device
+        "auto" (a GPU where there is one), "cpu" or "cuda", for networks.
     data
         The folder of the published files; $SKYLOOM_DATA unless told.
     json
         Print JSON, for programs.
     """
     from skyloom.evaluation import evaluate as measure
+    from skyloom.runtime.device import DeviceSettings
 
-    measured = measure(model, weights, data).as_dict()
+    measured = measure(model, weights, data, device=DeviceSettings(device=device, threads=1)).as_dict()
     if json:
         show_json(measured)
     else:

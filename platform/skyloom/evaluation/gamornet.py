@@ -6,26 +6,26 @@ so the scores need no stored data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
 from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, log_loss
 from skyloom.features.morphology import light_moments
 from skyloom.models import gamornet
-from skyloom.models.card import Score
+from skyloom.models.card import Card, Score
 from skyloom.models.probabilities import calibrated, softmax
-from skyloom.runtime.contract import Weights
+from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.tensors import tensor_column
 from skyloom.simulators.galaxies import galaxies
 from skyloom.simulators.surveys import survey
 
-__all__ = ["Sample", "evaluate", "purity_table", "sample"]
+__all__ = ["Sample", "evaluate", "measure", "purity_table", "sample"]
 
 SURVEY_OF = {"small": "sdss-small", "sdss": "sdss", "candels": "hst"}
 CALIBRATION_START, HELD_OUT_START = 10_000_000, 20_000_000
@@ -96,11 +96,12 @@ def purity_table(place: NDArray[np.integer], truth: NDArray[np.integer]) -> tupl
 def evaluate(
     estimator: gamornet.Estimator,
     weights: Weights,
-    training: Mapping[str, Any],
     *,
     variant: str,
-    form: str = "small",
-    held_out: Sample | None = None,
+    form: str,
+    seed: int,
+    n_labels: int,
+    n_held_out: int,
 ) -> ScoreTable:
     """Score held-out galaxies of the domain called real.
 
@@ -109,11 +110,9 @@ def evaluate(
     estimator : Estimator
     weights : Weights
         Of the bundle: it has the networks of the baselines, too.
-    training : mapping
-        Of the card: ``seed``, ``n_labels``, ``n_held_out``.
     variant, form : str
-    held_out : Sample, optional
-        Drawn again if not given.
+    seed, n_labels, n_held_out : int
+        Of the training: the galaxies are drawn again.
 
     Returns
     -------
@@ -123,8 +122,7 @@ def evaluate(
     from skyloom.models.gamornet.network import FORMS, build_network, outputs
     from skyloom.runtime.networks import load_state
 
-    seed = int(training["seed"])
-    test = held_out or sample(form, int(training["n_held_out"]), seed=seed, domain="real", start=HELD_OUT_START)
+    test = sample(form, n_held_out, seed=seed, domain="real", start=HELD_OUT_START)
     truth = test.label
     members, _ = gamornet.member_probabilities(estimator, test.images)
     p = calibrated(np.log(np.fmax(gamornet.average(members), 1e-12)), estimator.scale, estimator.bias)
@@ -133,7 +131,7 @@ def evaluate(
         net = build_network(FORMS[form], seed=0)
         load_state(net, weights.arrays, f"baseline.{name}.")
         scores += _basic(f"baseline: {who}, one network", softmax(outputs(net, test.images)[0]), truth)
-    shown = sample(form, int(training["n_labels"]), seed=seed, domain="real")
+    shown = sample(form, n_labels, seed=seed, domain="real")
     forest, prior = _forest(shown, test), np.bincount(shown.label, minlength=3) / len(shown.label)
     scores += _basic("baseline: random forest on light moments", forest, truth)
     scores += _basic("baseline: class prior", np.tile(prior, (len(truth), 1)), truth)
@@ -148,6 +146,29 @@ def evaluate(
         scores=(*scores, *REPORTED),
         reliability=reliability(p.max(axis=1), p.argmax(axis=1) == truth, what="the class given"),
         note="All of ours is on SIMULATED galaxies; reported numbers are of real ones and of larger networks.",
+    )
+
+
+def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
+    """Score stored weights on the galaxies that their training held out.
+
+    Raises
+    ------
+    SpecError
+        If data are given.
+    """
+    if data is not None:
+        msg = f"model {gamornet.NAME} simulates the galaxies that it is scored on; leave `data` out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=gamornet.NAME)
+    form = str(card.training["recipe.form"])
+    return evaluate(
+        system.build(system.Config(form=form), weights),
+        weights,
+        variant=card.variant,
+        form=form,
+        seed=int(card.training["seed"]),
+        n_labels=int(card.training["recipe.n_labels"]),
+        n_held_out=int(card.training["recipe.n_held_out"]),
     )
 
 

@@ -18,7 +18,7 @@ from skyloom.features.derived import METADATA
 from skyloom.models import registry
 from skyloom.runtime.scoring import score
 
-__all__ = ["FLUXCAL_NJY", "find_plasticc", "plasticc_rows", "plasticc_table"]
+__all__ = ["FLUXCAL_NJY", "find_plasticc", "plasticc_of", "plasticc_rows", "plasticc_table"]
 
 FLUXCAL_NJY = 36.307805477
 """nJy per unit of FLUXCAL (AB zero point 27.5): ``10 ** ((31.4 - 27.5) / 2.5)``."""
@@ -98,6 +98,11 @@ def plasticc_table(folder: str | Path | None = None) -> pa.Table:
     for name, column in zip(scored.schema.names, scored.columns, strict=True):
         table = table.append_column(name, column)
     return table
+
+
+def plasticc_of(data: pa.Table | str | Path | None) -> pa.Table:
+    """Return the table that `plasticc_table` gives of a folder; a table as it is."""
+    return data if isinstance(data, pa.Table) else plasticc_table(data)
 
 
 def _read(path: Path, names: list[str]) -> pa.Table:

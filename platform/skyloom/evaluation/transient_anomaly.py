@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skyloom.evaluation.plasticc import plasticc_of
 from skyloom.evaluation.scores import ScoreTable, area_under_roc, bootstrap, purity_of_top
 from skyloom.evaluation.split import SEED, parts_of
 from skyloom.evaluation.transient_class import labelled
 from skyloom.features.derived import derived_names
 from skyloom.models import transient_anomaly
-from skyloom.models.card import Score
+from skyloom.models.card import Card, Score
 from skyloom.models.transient_class import CLASSES
 from skyloom.models.transient_columns import BANDS
+from skyloom.runtime.contract import System, Weights
 
-__all__ = ["RARE", "evaluate", "is_rare"]
+__all__ = ["RARE", "evaluate", "is_rare", "measure"]
 
 RARE = ("ulens", "sniax", "mira", "kn", "slsn")
 """Classes with fewer than 200 of PLAsTiCC's 7,848 training objects: never in a forest or the reference."""
@@ -74,6 +78,12 @@ def evaluate(
 
 def _with_error(ranking: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[float, float]:
     return area_under_roc(ranking, positive), bootstrap(area_under_roc, ranking, positive)
+
+
+def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
+    """Score stored weights on the objects of PLAsTiCC that their training held out."""
+    estimator = system.build(system.Config(), weights)
+    return evaluate(estimator, plasticc_of(data), variant=card.variant, seed=int(card.training["split_seed"]))
 
 
 def _scores(who: str, ranking: NDArray[np.floating], rare: NDArray[np.bool_]) -> list[Score]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
+from skyloom.evaluation.plasticc import plasticc_of
 from skyloom.evaluation.scores import (
     ScoreTable,
     area_under_roc,
@@ -17,11 +20,12 @@ from skyloom.evaluation.scores import (
 )
 from skyloom.evaluation.split import SEED, parts_of
 from skyloom.models import transient_class
-from skyloom.models.card import Score
+from skyloom.models.card import Card, Score
 from skyloom.models.probabilities import calibrated_binary
 from skyloom.models.transient_columns import inputs_of
+from skyloom.runtime.contract import System, Weights
 
-__all__ = ["evaluate", "labelled"]
+__all__ = ["evaluate", "labelled", "measure"]
 
 REPORTED = (
     Score(
@@ -90,6 +94,12 @@ def evaluate(
         ),
         note="Held-out objects come from the same bright training set; the survey's faint majority will do worse.",
     )
+
+
+def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
+    """Score stored weights on the objects of PLAsTiCC that their training held out."""
+    estimator = system.build(system.Config(), weights)
+    return evaluate(estimator, plasticc_of(data), variant=card.variant, seed=int(card.training["split_seed"]))
 
 
 def _scores(

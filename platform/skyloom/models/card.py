@@ -12,7 +12,7 @@ from typing import Any
 
 from skyloom.errors import DataError, ErrorKind
 
-__all__ = ["Bin", "Card", "Score"]
+__all__ = ["Bin", "Card", "Plain", "Score"]
 
 Plain = str | int | float | bool
 

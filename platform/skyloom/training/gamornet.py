@@ -1,6 +1,6 @@
 """Train gamornet: on simple simulations, then by transfer on few labels of the harder domain.
 
-    python -m skyloom.training.gamornet --output weights/gamornet/small
+    skyloom model train gamornet --output weights/gamornet/small
 
 Everything is simulated. Beside the networks after transfer the bundle keeps two that show what
 transfer brings: one trained on the few labels alone, one on the simple simulations alone.
@@ -8,30 +8,31 @@ transfer brings: one trained on the few labels alone, one on the simple simulati
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.errors import ErrorKind, SkyloomError, SpecError
+from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation import gamornet as measured
 from skyloom.evaluation.calibration import fit_multiclass
 from skyloom.evaluation.gamornet import CALIBRATION_START, Sample, purity_table, sample
 from skyloom.models import gamornet
-from skyloom.models.card import Bin, Card, Score
+from skyloom.models.card import Bin, Card, Plain, Score
 from skyloom.models.conformal import set_threshold
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
+from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
 
-__all__ = ["RECIPES", "Recipe", "main", "train", "transferred"]
+if TYPE_CHECKING:
+    from skyloom.models.gamornet.network import GaMorNet
+    from skyloom.training.loop import History
+
+__all__ = ["RECIPES", "Recipe", "train", "transferred"]
 
 RECIPES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "sdss": ((1, 2, 3, 4, 5), ()),
@@ -71,92 +72,106 @@ class Recipe:
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
 
 
-def train(out_dir: Path, *, seed: int = 0, variant: str = "small-simulated", recipe: Recipe | None = None) -> Card:
-    """Simulate, train, transfer, calibrate, and write the bundle to ``out_dir``.
+def train(request: TrainRequest, recipe: Recipe) -> Card:
+    """Simulate, train, transfer, calibrate, and write the bundle.
 
     Parameters
     ----------
-    out_dir : path
-        Gets ``card.toml`` and ``model.safetensors``.
-    seed : int
-        Of the galaxies and the training.
-    variant : str
-        Name of these weights.
-    recipe : Recipe, optional
+    request : TrainRequest
+        Its seed is that of the galaxies and of the training.
+    recipe : Recipe
 
     Returns
     -------
     Card
         With the scores on held-out galaxies.
+
+    Raises
+    ------
+    SpecError
+        If data are given, or as `skyloom.training.loop.fit`.
     """
-    from skyloom.runtime.device import DeviceSettings, prepare, use
-
-    # One thread: with more, sums of gradients depend on how they are shared out.
-    with use(DeviceSettings(device="cpu", threads=1)) as settings:
-        prepare(settings.resolved())
-        return _train(out_dir, seed=seed, variant=variant, recipe=recipe or Recipe())
-
-
-def _train(out_dir: Path, *, seed: int, variant: str, recipe: Recipe) -> Card:
     from skyloom.models.gamornet.network import FORMS, build_network, outputs
     from skyloom.runtime.networks import state_arrays
-    from skyloom.training.gamornet_fit import fit
+    from skyloom.training.gamornet_fit import fit_stage
 
-    started, form = time.process_time(), FORMS[recipe.form]
+    if request.data is not None:
+        msg = f"model {gamornet.NAME} simulates its training set; leave `data` out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=gamornet.NAME)
+    seed, form = request.seed, FORMS[recipe.form]
+    request.say("drawing galaxies")
     simple = sample(recipe.form, recipe.n_simulated, seed=seed, domain="simulated")
     shown = sample(recipe.form, recipe.n_labels, seed=seed, domain="real")
     held = sample(recipe.form, recipe.n_calibration, seed=seed, domain="real", start=CALIBRATION_START)
-    base = build_network(form, seed=seed)
-    fit(base, *_split(simple), epochs=recipe.epochs, rate=recipe.rate, seed=seed)
-    scratch = build_network(form, seed=seed + 1)
-    fit(scratch, *_split(shown), epochs=recipe.scratch_epochs, rate=recipe.rate, seed=seed)
+    curves: dict[str, History] = {}
+    base, scratch = build_network(form, seed=seed), build_network(form, seed=seed + 1)
+    for stage, net, part, epochs in (
+        ("simulation", base, simple, recipe.epochs),
+        ("scratch", scratch, shown, recipe.scratch_epochs),
+    ):
+        curves[stage] = fit_stage(
+            net, part, request=request, stage=stage, epochs=epochs, rate=recipe.rate, seed=seed
+        )
     arrays = {**state_arrays(base, "baseline.simulation."), **state_arrays(scratch, "baseline.scratch.")}
-    members = [transferred(base, shown, recipe, seed=10 * seed + k) for k in range(gamornet.MEMBERS)]
-    for k, net in enumerate(members):
+    members = []
+    for k in range(gamornet.MEMBERS):
+        net, curves[f"transfer-{k}"] = transferred(base, shown, recipe, request=request, member=k)
+        members.append(net)
         arrays |= state_arrays(net, f"net.{k}.")
     raw = np.stack([softmax(outputs(net, held.images)[0]) for net in members]).mean(axis=0)
     arrays |= _calibration(raw, held.label)
     arrays |= _novelty(outputs(members[0], shown.images)[1], shown.label, outputs(members[0], held.images)[1])
     weights = Weights(arrays, {}, "")
     estimator = gamornet.build(gamornet.Config(form=recipe.form), weights)
-    training: dict[str, str | int | float | bool] = {
+    request.say("measuring scores")
+    table = measured.evaluate(
+        estimator,
+        weights,
+        form=recipe.form,
+        seed=seed,
+        n_labels=recipe.n_labels,
+        n_held_out=recipe.n_held_out,
+        variant=request.variant,
+    )
+    training: dict[str, Plain] = {
         "data": "galaxies of skyloom.simulators.galaxies, drawn by galsim",
         "simulated": True,
         "selection": "class shares as L_B/L_T uniform gives them: 45 % disk, 10 % indeterminate, 45 % bulge",
-        "seed": seed,
-        **{name: getattr(recipe, name) for name in Recipe.__dataclass_fields__},
         "members": gamornet.MEMBERS,
         "calibration": "scale and class biases on half of n_calibration; thresholds, sets and ood on the rest",
         "disk_threshold": estimator.thresholds[0],
         "bulge_threshold": estimator.thresholds[1],
-        "cpu_s": round(time.process_time() - started),
+        **request.record(recipe, network=True, **curves),
     }
-    table = measured.evaluate(estimator, weights, training, variant=variant, form=recipe.form)
-    return write_bundle(out_dir, _card(recipe, variant, training, table.scores, table.reliability), arrays)
+    return write_bundle(request.output, _card(request, recipe, training, table.scores, table.reliability), arrays)
 
 
-def transferred(base: Any, shown: Sample, recipe: Recipe, *, seed: int) -> Any:
+def transferred(
+    base: GaMorNet, shown: Sample, recipe: Recipe, *, request: TrainRequest, member: int
+) -> tuple[GaMorNet, History]:
     """Return a network with layers of `base`, trained on `shown`; the frozen ones stay bit for bit.
 
-    Layers that are not loaded start anew from `seed`: that, and the order, makes the members differ.
+    Layers that are not loaded start anew from the member's seed: that, and the order, makes the
+    members differ.
     """
     from skyloom.models.gamornet.network import FORMS, build_network, copy_layers, freeze
-    from skyloom.training.gamornet_fit import fit
+    from skyloom.training.gamornet_fit import fit_stage
 
     loaded, frozen = RECIPES[recipe.transfer]
+    seed = 10 * request.seed + member
     net = build_network(FORMS[recipe.form], seed=seed + 2)
     copy_layers(base, net, loaded)
     freeze(net, frozen)
-    fit(net, *_split(shown), epochs=recipe.transfer_epochs, rate=recipe.transfer_rate, seed=seed)
-    return net
-
-
-def _split(
-    part: Sample,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Return nine tenths to learn from, and the last tenth to stop by: galaxies are in no order."""
-    n = len(part.label) - max(1, len(part.label) // 10)
-    return part.images[:n], part.label[:n], (part.images[n:], part.label[n:])
+    curve = fit_stage(
+        net,
+        shown,
+        request=request,
+        stage=f"transfer-{member}",
+        epochs=recipe.transfer_epochs,
+        rate=recipe.transfer_rate,
+        seed=seed,
+    )
+    return net, curve
 
 
 def _calibration(raw: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -194,16 +209,16 @@ def _novelty(
 
 
 def _card(
+    request: TrainRequest,
     recipe: Recipe,
-    variant: str,
-    training: dict[str, str | int | float | bool],
+    training: dict[str, Plain],
     scores: tuple[Score, ...],
     bins: tuple[Bin, ...],
 ) -> Card:
     config = gamornet.Config(form=recipe.form)
     return Card(
         name=gamornet.NAME,
-        variant=variant,
+        variant=request.variant,
         title=gamornet.TITLE,
         question=gamornet.QUESTION,
         source="ads:2020ApJ...895..112G (GaMorNet); departures: see the module",
@@ -212,7 +227,7 @@ def _card(
         "again on labels of that survey. gm_p_sd is the spread of three networks that share their first layers "
         "and misses what all of them got wrong. Sets hold the true class in 90 % of like galaxies.",
         licence="BSD-3-Clause",
-        command=f"python -m skyloom.training.gamornet --output DIR --seed {training['seed']}",
+        command=request.command(gamornet.NAME, network=True),
         evaluate=f"skyloom model evaluate {gamornet.NAME}",
         training=training,
         flags={flag.name: flag.description for flag in gamornet.FLAGS},
@@ -221,32 +236,3 @@ def _card(
         scores=scores,
         reliability=bins,
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train and write a bundle; return 0, or 2 where the request is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m skyloom.training.gamornet", description=__doc__)
-    parser.add_argument(
-        "--output", type=Path, required=True, help="folder of the bundle; its name is the variant's"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--transfer", choices=sorted(RECIPES), default=Recipe().transfer)
-    for name in ("n_simulated", "n_labels", "n_calibration", "n_held_out"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Recipe(), name))
-    for name in ("epochs", "transfer_epochs", "scratch_epochs"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Recipe(), name))
-    options = vars(parser.parse_args(argv))
-    output, seed = options.pop("output"), options.pop("seed")
-    try:
-        card = train(output, seed=seed, variant=output.name, recipe=Recipe(**options))
-    except SkyloomError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    for score in card.scores:
-        sys.stdout.write(f"{score.metric:42s} {score.who:58s} {score.value:8.4f}\n")
-    sys.stdout.write(f"{card.training['cpu_s']} CPU seconds of simulation and training\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

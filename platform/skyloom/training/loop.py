@@ -23,7 +23,8 @@ from skyloom.training.checkpoint import read_checkpoint
 from skyloom.training.curves import History, write_plot, write_table
 from skyloom.training.examples import ArrayExamples, Examples, examples_digest
 from skyloom.training.loop_config import LoopConfig
-from skyloom.training.passage import Augment, Loss, Passage, Tick
+from skyloom.training.passage import Augment, Loss, Passage
+from skyloom.training.progress import Tick
 
 __all__ = ["ArrayExamples", "Augment", "Examples", "History", "LoopConfig", "Loss", "Tick", "fit"]
 

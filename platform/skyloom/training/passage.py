@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +19,12 @@ from skyloom.training.checkpoint import Checkpoint, load_optimiser, optimiser_ar
 from skyloom.training.curves import Epoch
 from skyloom.training.examples import Examples
 from skyloom.training.loop_config import LoopConfig
+from skyloom.training.progress import Tick
 
-__all__ = ["Augment", "Loss", "Passage", "Tick"]
+__all__ = ["Augment", "Loss", "Passage"]
 
 Loss = Callable[[dict[str, Tensor], Tensor], Tensor]
 Augment = Callable[[Mapping[str, NDArray[Any]], np.random.Generator], Mapping[str, NDArray[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """How far a training run is."""
-
-    epoch: int = 0
-    """The one under way or just ended, from 1; 0 before the first."""
-    epochs: int = 0
-    """How many there will be at most; 0 where work has no epochs."""
-    rows_done: int = 0
-    rows: int = 0
-    """Of this epoch."""
-    ended: Epoch | None = None
-    """The epoch that has just ended."""
-    stage: str = ""
-    """Which of a recipe's parts."""
 
 
 class Passage:

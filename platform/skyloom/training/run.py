@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.evaluation.plasticc import plasticc_table
-from skyloom.models import registry
 from skyloom.models.card import Card
+from skyloom.runtime.device import DeviceSettings, use
+from skyloom.training.checkpoint import CHECKPOINT
+from skyloom.training.learners import TrainRequest, learner
+from skyloom.training.progress import Tick
+from skyloom.training.recipes import read_recipe
 
-__all__ = ["LEARNING", "train"]
-
-LEARNING = ("transient-anomaly", "transient-class")
-"""Systems that learn from PLAsTiCC's files."""
-
-SIMULATED = ("gamornet",)
-"""Systems that simulate what they learn from."""
+__all__ = ["train"]
 
 
 def train(
-    name: str, data: pa.Table | str | Path | None, out_dir: str | Path, *, seed: int = 0, variant: str = "plasticc"
+    name: str,
+    output: str | Path,
+    *,
+    recipe: Any = None,
+    data: pa.Table | str | Path | None = None,
+    seed: int = 0,
+    device: DeviceSettings | None = None,
+    resume: bool = False,
+    progress: Callable[[Tick], None] | None = None,
 ) -> Card:
     """Train the system called `name` and write its bundle.
 
     Parameters
     ----------
     name : str
+    output : path
+        Folder that gets ``card.toml`` and ``model.safetensors``; its name is that of the weights.
+        Checkpoints and learning curves go to ``<output>.training`` beside it.
+    recipe : Recipe or path, optional
+        Of the system, or a file as `skyloom.training.recipes.read_recipe` has it; default: its own.
     data : table or path, optional
-        A table with the feature columns (``lightcurve-features`` with ``transient = true``), the
-        metadata, ``object_id`` and ``target``; or the folder of PLAsTiCC's files (default
-        ``$SKYLOOM_DATA``).
-    out_dir : path
-        Gets ``card.toml`` and ``model.safetensors``; made where it is missing.
+        The training set, or its folder; for systems that read one. Default ``$SKYLOOM_DATA``.
     seed : int
         Of the training; the split by object has its own, fixed one.
-    variant : str
-        Name of these weights.
+    device : DeviceSettings, optional
+        Where networks are trained; default: the CPU, with one thread.
+    resume : bool
+        Go on from the checkpoints of an earlier run that was stopped.
+    progress : callable, optional
+        Called often with how far it is.
 
     Returns
     -------
@@ -47,26 +60,33 @@ def train(
     Raises
     ------
     SpecError
-        If there is no such model, or it learns nothing.
+        If there is no such model, it learns nothing, the recipe is refused, or there are checkpoints
+        of an earlier run and `resume` is false.
     NotFoundError
         If there are no data; the message says how to get them.
     """
-    registry.system(name)
-    if name in SIMULATED:
-        if data is not None:
-            msg = f"model {name} simulates its training set; leave `data` out"
-            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
-        from skyloom.training import gamornet
-
-        return gamornet.train(Path(out_dir), seed=seed, variant=variant)
-    if name not in LEARNING:
-        msg = f"model {name} learns nothing: there is nothing to train"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
-    table = data if isinstance(data, pa.Table) else plasticc_table(data)
-    if name == "transient-class":
-        from skyloom.training import transient_class
-
-        return transient_class.train(table, Path(out_dir), seed=seed, variant=variant)
-    from skyloom.training import transient_anomaly
-
-    return transient_anomaly.train(table, Path(out_dir), seed=seed, variant=variant)
+    module, output = learner(name), Path(output)
+    settings = dataclasses.replace(device or DeviceSettings("cpu"), threads=1)
+    if recipe is None or isinstance(recipe, str | Path):
+        recipe = module.Recipe() if recipe is None else read_recipe(name, module.Recipe, Path(recipe))
+    request = TrainRequest(
+        output=output,
+        variant=output.name,
+        seed=seed,
+        data=Path(data) if isinstance(data, str) else data,
+        device=settings,
+        resume=resume,
+        progress=progress,
+    )
+    left = sorted(request.workspace.glob(f"**/{CHECKPOINT}"))
+    if left and not resume:
+        msg = (
+            f"{request.workspace} holds {len(left)} checkpoints of a training that did not end: say --resume "
+            "(resume=True) to go on from them, or remove that folder to start over"
+        )
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, folder=str(request.workspace))
+    with use(settings):
+        card = module.train(request, recipe)
+    for path in request.workspace.glob(f"**/{CHECKPOINT}"):
+        path.unlink()
+    return card

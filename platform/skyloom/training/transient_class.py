@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation import transient_class as measured
 from skyloom.evaluation.calibration import fit_binary, fit_multiclass
+from skyloom.evaluation.plasticc import plasticc_of
 from skyloom.evaluation.split import FRACTIONS, SEED, parts_of
 from skyloom.features.derived import derived_names
 from skyloom.models import transient_class
 from skyloom.models.boosted import BoostedTrees
-from skyloom.models.card import Bin, Card, Score
+from skyloom.models.card import Bin, Card, Plain, Score
 from skyloom.models.probabilities import calibrated
 from skyloom.models.transient_columns import BANDS
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
 from skyloom.training.boosting import fit_boosting, tree_arrays
+from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
 
-__all__ = ["MEMBERS", "ROUNDS", "train"]
+__all__ = ["Recipe", "train"]
 
-ROUNDS = 110
-MEMBERS = 3
 _OOD = ("_mean", "_max", "_min", "_all")
 
 
-def train(
-    table: pa.Table,
-    out_dir: Path,
-    *,
-    seed: int = 0,
-    variant: str = "plasticc",
-    rounds: int = ROUNDS,
-    members: int = MEMBERS,
-) -> Card:
-    """Train on a table as `plasticc_table` gives it and write the bundle to ``out_dir``.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How much is grown."""
+
+    rounds: int = 110
+    """Of boosting, of each ensemble."""
+    members: int = 3
+    """Ensembles to average."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.members < 1:
+            msg = f"rounds and members must be at least 1, got {self.rounds} and {self.members}"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
+
+
+def train(request: TrainRequest, recipe: Recipe) -> Card:
+    """Train on PLAsTiCC and write the bundle.
 
     Parameters
     ----------
-    table : pyarrow.Table
-        All objects; their parts are a hash of ``object_id``.
-    out_dir : path
-        Gets ``card.toml`` and ``model.safetensors``.
-    seed : int
-        Of the boosting; the split has its own, fixed one.
-    variant : str
-        Name of these weights.
-    rounds : int
-        Boosting rounds of each ensemble.
-    members : int
-        Ensembles to average.
+    request : TrainRequest
+        Its data are a table as `plasticc_table` gives it, of all objects (their parts are a hash
+        of ``object_id``), or the folder of the published files. Its seed is that of the boosting.
+    recipe : Recipe
 
     Returns
     -------
     Card
         With the scores on the held-out objects.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no data; the message says how to get them.
     """
+    request.say("computing light-curve features")
+    table = plasticc_of(request.data)
+    request.say("growing trees")
     features, target, ids = measured.labelled(table)
     parts = parts_of(ids, seed=SEED)
     n_features = features.shape[1]
@@ -72,10 +79,10 @@ def train(
             features[parts.train],
             target[parts.train],
             weight / weight.mean(),
-            rounds=rounds,
-            seed=members * seed + k,
+            rounds=recipe.rounds,
+            seed=recipe.members * request.seed + k,
         )
-        for k in range(members)
+        for k in range(recipe.members)
     ]
     arrays = tree_arrays(models, n_features)
     raw = BoostedTrees.of_arrays(arrays, n_features).scores(features[parts.calibration]).mean(axis=1)
@@ -84,25 +91,23 @@ def train(
     columns = np.array([k for k, name in enumerate(names) if name.endswith(_OOD) or name.startswith("log_")])
     arrays |= fit_novelty(features, target, columns, parts.train, parts.calibration).to_arrays()
     estimator = transient_class.build(transient_class.Config(), Weights(arrays, {}, ""))
-    scores = measured.evaluate(estimator, table, variant=variant)
-    training: dict[str, str | int | float | bool] = {
+    scores = measured.evaluate(estimator, table, variant=request.variant)
+    training: dict[str, Plain] = {
         "data": "PLAsTiCC training set, 7,848 simulated LSST objects (doi:10.5281/zenodo.2539456)",
         "simulated": True,
         "selection": "bright objects with spectra: not the survey's faint majority",
         "split": f"by object, hash of object_id: {FRACTIONS[0]:.0%} train, {FRACTIONS[1]:.0%} calibration, "
         f"{FRACTIONS[2]:.0%} held out",
         "split_seed": SEED,
-        "seed": seed,
         "n_train": int(parts.train.sum()),
         "n_calibration": int(parts.calibration.sum()),
         "n_held_out": int(parts.held_out.sum()),
-        "rounds": rounds,
-        "ensembles": members,
         "inputs": n_features,
         "class_weight": "1 / sqrt(class size)",
         "calibration": "scale and class biases, maximum likelihood on the calibration objects",
+        **request.record(recipe),
     }
-    return write_bundle(out_dir, _card(variant, training, scores.scores, scores.reliability), arrays)
+    return write_bundle(request.output, _card(request, training, scores.scores, scores.reliability), arrays)
 
 
 def _calibration(raw: NDArray[np.float64], target: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -113,12 +118,12 @@ def _calibration(raw: NDArray[np.float64], target: NDArray[np.int64]) -> NDArray
 
 
 def _card(
-    variant: str, training: dict[str, str | int | float | bool], scores: tuple[Score, ...], bins: tuple[Bin, ...]
+    request: TrainRequest, training: dict[str, Plain], scores: tuple[Score, ...], bins: tuple[Bin, ...]
 ) -> Card:
     config = transient_class.Config()
     return Card(
         name=transient_class.NAME,
-        variant=variant,
+        variant=request.variant,
         title=transient_class.TITLE,
         question=transient_class.QUESTION,
         source="ads:2019AJ....158..257B (avocado), ads:2019PASP..131i4501K (PLAsTiCC); departures: see the module",
@@ -130,7 +135,7 @@ def _card(
         "so the scores are slightly optimistic. p_sd is the spread of three ensembles and misses what all of "
         "them got wrong.",
         licence="BSD-3-Clause (weights); CC-BY-4.0 (training data)",
-        command="python -m skyloom.training.rebuild --data DIR",
+        command=request.command(transient_class.NAME, data=True),
         evaluate=f"skyloom model evaluate {transient_class.NAME}",
         training=training,
         flags={flag.name: flag.description for flag in transient_class.FLAGS},

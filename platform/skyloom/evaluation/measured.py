@@ -1,0 +1,65 @@
+"""The list of systems whose scores can be measured again: one line each. Listing imports none of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+import pyarrow as pa
+
+from skyloom.errors import ErrorKind, SpecError
+from skyloom.evaluation.scores import ScoreTable
+from skyloom.models import registry
+from skyloom.models.card import Card
+from skyloom.runtime.contract import System, Weights
+
+__all__ = ["Measure", "measure_of", "names"]
+
+_MEASURED = {
+    "gamornet": "skyloom.evaluation.gamornet",
+    "transient-anomaly": "skyloom.evaluation.transient_anomaly",
+    "transient-class": "skyloom.evaluation.transient_class",
+}
+
+
+class Measure(Protocol):
+    """The attribute of a module that measures a system."""
+
+    def measure(self, system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
+        """Score the objects that were held out when `weights` were made, as their card has it.
+
+        Parameters
+        ----------
+        system : System
+        card, weights
+            Of the same bundle.
+        data : table or path, optional
+            The set that the objects were held out of, or its folder; None: where the system looks by itself.
+
+        Returns
+        -------
+        ScoreTable
+            Beside the baselines and reported numbers.
+        """
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all systems that can be measured, sorted."""
+    return tuple(sorted(_MEASURED))
+
+
+def measure_of(name: str) -> Measure:
+    """Import and return what measures the system called `name`.
+
+    Raises
+    ------
+    SpecError
+        If there is no such model, or it learns nothing.
+    """
+    registry.system(name)
+    if name not in _MEASURED:
+        msg = f"model {name} learns nothing: there is nothing to evaluate; there is for {', '.join(names())}"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
+    return cast("Measure", import_module(_MEASURED[name]))

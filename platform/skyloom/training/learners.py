@@ -1,0 +1,53 @@
+"""The list of systems that learn: one line each. Listing imports none of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from skyloom.errors import ErrorKind, SpecError
+from skyloom.models import registry
+from skyloom.models.card import Card
+from skyloom.training.request import TrainRequest
+
+__all__ = ["Learner", "TrainRequest", "learner", "names"]
+
+_LEARNERS = {
+    "gamornet": "skyloom.training.gamornet",
+    "transient-anomaly": "skyloom.training.transient_anomaly",
+    "transient-class": "skyloom.training.transient_class",
+}
+
+
+class Learner(Protocol):
+    """The attributes of a module that trains a system."""
+
+    Recipe: type[Any]
+    """A frozen dataclass of plain values, all with defaults, which refuses nonsense."""
+
+    def train(self, request: TrainRequest, recipe: Any) -> Card:
+        """Train, write the bundle to ``request.output``, and return its card.
+
+        The process computes on ``request.device``. The same request and recipe give the same weights.
+        """
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all systems that learn, sorted."""
+    return tuple(sorted(_LEARNERS))
+
+
+def learner(name: str) -> Learner:
+    """Import and return what trains the system called `name`.
+
+    Raises
+    ------
+    SpecError
+        If there is no such model, or it learns nothing.
+    """
+    registry.system(name)
+    if name not in _LEARNERS:
+        msg = f"model {name} learns nothing: there is nothing to train; those that learn: {', '.join(names())}"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
+    return cast("Learner", import_module(_LEARNERS[name]))
