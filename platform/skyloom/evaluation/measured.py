@@ -18,6 +18,7 @@ __all__ = ["Measure", "measure_of", "names"]
 
 _MEASURED = {
     "gamornet": "skyloom.evaluation.gamornet",
+    "radio-galaxy": "skyloom.evaluation.radio_galaxy",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",
 }

@@ -91,7 +91,11 @@ def transfer_scores(
         who = f"ours, {form}, trained on MiraBest (FIRST)"
         scores += _scores(survey, who, np.stack([out["fr_p1"], out["fr_p2"]], axis=1), data.target[new])
         unlike = out["fr_ood"] < _UNLIKE
-        scores.append(Score(f"share with fr_ood < {_UNLIKE}, {survey}", who, float(unlike.mean()), better="none"))
+        better = "lower" if survey == "FIRST" else "higher"  # of images like those learnt from, and of others
+        share = float(unlike.mean())
+        scores.append(
+            Score(f"share with fr_ood < {_UNLIKE}, {survey}", who, share, bootstrap(np.mean, unlike), better)
+        )
         for name, words in TRANSFERS.items():
             p = _probabilities(weights, name, form, data.images[apart])
             scores += _scores(survey, f"ours, {form}, {words}", p, data.target[apart])

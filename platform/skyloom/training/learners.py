@@ -14,6 +14,7 @@ __all__ = ["Learner", "TrainRequest", "learner", "names"]
 
 _LEARNERS = {
     "gamornet": "skyloom.training.gamornet",
+    "radio-galaxy": "skyloom.training.radio_galaxy",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
 }

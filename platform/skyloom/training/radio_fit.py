@@ -8,8 +8,7 @@ not looked at.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.radio import RadioSet, radio_parts, read_radio, scorable_radio
 from skyloom.evaluation.radio_overlap import sky_names, survey_parts
 from skyloom.evaluation.radio_transfer import TRANSFERS
 from skyloom.models import radio_galaxy
 from skyloom.models.radio_galaxy import MEMBERS, shape_of
 from skyloom.models.radio_galaxy.network import RadioLeNet, make_lenet
-from skyloom.runtime.device import DeviceSettings
-from skyloom.training.loop import ArrayExamples, LoopConfig, Tick, fit
+from skyloom.training.learners import TrainRequest
+from skyloom.training.loop import ArrayExamples, History, LoopConfig, fit
 from skyloom.training.radio_augmentation import turn_at_random
 
-__all__ = ["Fitting", "Recipe", "class_loss", "fit_members", "fit_transfers"]
+__all__ = ["Recipe", "class_loss", "fit_members", "fit_transfers", "folder_of"]
 
 _FOLDS = 10
 
@@ -53,17 +53,6 @@ class Recipe:
             LoopConfig(epochs, self.batch_rows, self.learning_rate, self.weight_decay)
 
 
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    """Where a training run keeps its checkpoints, on what it computes, and whom it tells."""
-
-    folder: Path
-    seed: int = 0
-    resume: bool = False
-    device: DeviceSettings | None = None
-    progress: Callable[[Tick], None] | None = None
-
-
 def class_loss(outputs: dict[str, Tensor], target: Tensor) -> Tensor:
     """Return the mean cross-entropy of the logits."""
     return functional.cross_entropy(outputs["logits"], target)
@@ -81,58 +70,92 @@ class _Stage:
     """The tenth of the training objects that judges each epoch."""
 
 
-def fit_members(data: RadioSet, recipe: Recipe, run: Fitting) -> list[RadioLeNet]:
-    """Train the members on the training objects of scorable images, from seeds of their own."""
-    learn, members = radio_parts(data).train, []
+def fit_members(
+    data: RadioSet, recipe: Recipe, request: TrainRequest
+) -> tuple[list[RadioLeNet], dict[str, History]]:
+    """Train the members on the training objects of scorable images, from seeds of their own.
+
+    Returns
+    -------
+    members : list of RadioLeNet
+    curves : dict of str to History
+        By the names of the folders that hold them.
+    """
+    learn, members, curves = radio_parts(data).train, [], {}
     for k in range(MEMBERS):
-        stage = _Stage(f"member-{k}", recipe.epochs, recipe.learning_rate, 100 * run.seed + k, fold=k)
+        stage = _Stage(f"member-{k}", recipe.epochs, recipe.learning_rate, 100 * request.seed + k, fold=k)
         net = make_lenet(shape_of(recipe.form), seed=stage.seed)
-        _fit(net, data, learn, stage, recipe=recipe, run=run)
+        curves[stage.name] = _fit(net, data, learn, stage, recipe=recipe, request=request)
         members.append(net)
-    return members
+    return members, curves
 
 
-def fit_transfers(folder: Path | None, recipe: Recipe, run: Fitting) -> dict[str, RadioLeNet]:
+def fit_transfers(recipe: Recipe, request: TrainRequest) -> tuple[dict[str, RadioLeNet], dict[str, History]]:
     """Train one network on FIRST, one on NVSS, and one on FIRST that goes on with NVSS: sources of FR-DEEP.
 
-    Parameters
-    ----------
-    folder : path, optional
-        As `skyloom.evaluation.radio.read_radio` has it.
-    recipe : Recipe
-    run : Fitting
+    Returns
+    -------
+    nets : dict of str to RadioLeNet
+        By the names of `skyloom.evaluation.radio_transfer.TRANSFERS`.
+    curves : dict of str to History
+        By the names of the folders that hold them.
     """
+    folder = folder_of(request)
     first, nvss = (scorable_radio(read_radio(f"frdeep-{name}", folder)) for name in ("first", "nvss"))
     of_first, of_nvss = survey_parts(first, nvss)
-    seed, epochs, rate = 100 * run.seed + 50, recipe.transfer_epochs, recipe.learning_rate
+    seed, epochs, rate = 100 * request.seed + 50, recipe.transfer_epochs, recipe.learning_rate
     nets = {name: make_lenet(shape_of(recipe.form), seed=seed) for name in TRANSFERS}
-    stages = {name: _Stage(f"frdeep-{name}", epochs, rate, seed) for name in TRANSFERS}
-    _fit(nets["first"], first, of_first.train, stages["first"], recipe=recipe, run=run)
-    _fit(nets["nvss"], nvss, of_nvss.train, stages["nvss"], recipe=recipe, run=run)
-    nets["first-nvss"].load_state_dict(nets["first"].state_dict())
-    further = replace(stages["first-nvss"], rate=recipe.transfer_rate)
-    _fit(nets["first-nvss"], nvss, of_nvss.train, further, recipe=recipe, run=run)
-    return nets
+    curves = {}
+    for name, data, learn, step in (
+        ("first", first, of_first.train, rate),
+        ("nvss", nvss, of_nvss.train, rate),
+        ("first-nvss", nvss, of_nvss.train, recipe.transfer_rate),
+    ):
+        if name == "first-nvss":
+            nets[name].load_state_dict(nets["first"].state_dict())
+        stage = _Stage(f"frdeep-{name}", epochs, step, seed)
+        curves[stage.name] = _fit(nets[name], data, learn, stage, recipe=recipe, request=request)
+    return nets, curves
+
+
+def folder_of(request: TrainRequest) -> Path | None:
+    """Return the folder of the published files.
+
+    Raises
+    ------
+    SpecError
+        If a table is given.
+    """
+    if request.data is None or isinstance(request.data, Path):
+        return request.data
+    msg = f"{radio_galaxy.NAME} learns from published files; give the folder that holds mirabest/ and frdeep/"
+    raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
 
 
 def _fit(
-    net: RadioLeNet, data: RadioSet, learn: NDArray[np.bool_], stage: _Stage, *, recipe: Recipe, run: Fitting
-) -> None:
+    net: RadioLeNet,
+    data: RadioSet,
+    learn: NDArray[np.bool_],
+    stage: _Stage,
+    *,
+    recipe: Recipe,
+    request: TrainRequest,
+) -> History:
     aside = learn & (_folds(data.objects) == stage.fold)
     learning, validation = (
         ArrayExamples({"image": data.images[rows]}, data.target[rows]) for rows in (learn & ~aside, aside)
     )
-    fit(
+    return fit(
         net,
         learning,
         validation,
         loss=class_loss,
         config=LoopConfig(stage.epochs, recipe.batch_rows, stage.rate, recipe.weight_decay, seed=stage.seed),
-        folder=run.folder / stage.name,
+        folder=request.folder(stage.name),
         augment=turn_at_random,
-        device=run.device,
-        progress=run.progress,
-        resume=run.resume,
+        device=request.device,
+        progress=request.watch(stage.name),
+        resume=request.resume,
     )
 
 
