@@ -136,11 +136,12 @@ def _card(request: TrainRequest, training: dict[str, Plain], table: ScoreTable) 
         title=radio_galaxy.TITLE,
         question=radio_galaxy.QUESTION,
         source="ads:2021MNRAS.503.2369S (Scaife & Porter 2021); departures: see the modules",
-        intended_use="Sort resolved radio galaxies, one per FIRST cutout of 150 px and 1.8 arcsec, in two.",
-        limits="Trained on confident labels of bright sources in one survey at one resolution: hybrids, bent "
-        "and compact sources get a class all the same, so look at fr_set, fr_p_sd and fr_ood. What is left of it in "
-        "NVSS, whose pixels are 8 times as large, stands under its scores. Calibrated and tested on 100 to 140 objects: an "
-        "accuracy has an error of 2 to 3 %. Labels were given by eye; fr_p_sd misses what all networks got wrong.",
+        intended_use="Sort resolved radio galaxies, one per FIRST cutout (150 px, 1.8 arcsec), into two classes.",
+        limits="Trained on confident labels of bright sources in one survey at one resolution: hybrids, bent and "
+        "compact sources get a class all the same, so look at fr_set and fr_p_sd. In NVSS, whose pixels are 8 "
+        "times as large, the classes do not hold, and fr_ood does not tell: see the scores. Calibrated and tested "
+        "on 100 to 140 objects: an accuracy has an error of 2 to 3 %. Labels were given by eye; fr_p_sd misses "
+        "what all networks got wrong.",
         licence="BSD-3-Clause (weights); the images are the VLA's FIRST survey as MiraBest gives them",
         command=request.command(radio_galaxy.NAME, data=True, network=True),
         evaluate=f"skyloom model evaluate {radio_galaxy.NAME} --weights {request.variant}",
