@@ -170,8 +170,9 @@ def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path 
     if twin not in variants(radio_galaxy.NAME):
         return own
     other = _stored(*load_weights(radio_galaxy.NAME, twin), data)
-    beside = tuple(score for score in other.scores if score.who.startswith("ours"))
-    return dataclasses.replace(own, scores=(*own.scores, *beside))
+    ours, beside = ([score for score in table.scores if score.who.startswith("ours")] for table in (own, other))
+    rest = [score for score in own.scores if not score.who.startswith("ours")]
+    return dataclasses.replace(own, scores=(*ours, *beside, *rest))
 
 
 def _stored(card: Card, weights: Weights, folder: Path | None) -> ScoreTable:
