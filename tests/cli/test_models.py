@@ -1,4 +1,3 @@
-import io
 import json
 import types
 from pathlib import Path
@@ -7,13 +6,10 @@ import pytest
 
 import skyloom.evaluation
 import skyloom.training
-from skyloom.cli import main, progress
+from skyloom.cli import main
 from skyloom.evaluation import contract
 from skyloom.models import registry
 from skyloom.models.card import Bin, Card, Score
-from skyloom.runtime.device import DeviceSettings
-from skyloom.training.curves import Epoch
-from skyloom.training.progress import Tick
 
 JOBS = Path(__file__).parents[2] / "jobs"
 CARD = Card(
@@ -36,6 +32,22 @@ def test_describe_says_what_every_model_is(name, capsys):
     assert described["model"] == name
     assert described["about"].startswith(name)
     assert all(flag["means"] for flag in described["flags"])
+
+
+def test_describe_shows_what_the_card_of_a_network_says(capsys):
+    assert main(["model", "describe", "gamornet"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "out of scope",
+        "galsim",
+        "priors",
+        "asinh",
+        "gm_p_disk_raw",
+        "networks.2",
+        "AB magnitude",
+        "scores by subgroup",
+    ):
+        assert said in out
 
 
 def test_describe_takes_settings_from_a_job_file(capsys):
@@ -88,74 +100,3 @@ def test_evaluate_prints_scores_beside_the_baselines(monkeypatch, capsys):
     assert "0.8125" in out
     assert "baseline: class prior" in out
     assert "bright objects only" in out
-
-
-def test_train_passes_on_what_was_said(monkeypatch, capsys, tmp_path):
-    asked = {}
-    monkeypatch.setattr(
-        skyloom.training,
-        "train",
-        lambda name, output, **how: asked.update(name=name, output=output, **how) or CARD,
-    )
-    words = ["--output", "weights/mine", "--seed", "7", "--device", "cpu", "--config", "r.toml", "--resume"]
-    assert main(["model", "train", "transient-class", *words]) == 0
-    watched = asked.pop("progress")
-    assert asked == {
-        "name": "transient-class",
-        "output": Path("weights/mine"),
-        "recipe": Path("r.toml"),
-        "data": None,
-        "seed": 7,
-        "device": DeviceSettings("cpu"),
-        "resume": True,
-    }
-    assert "SN Ia" in capsys.readouterr().out
-    watched(Tick(stage="drawing galaxies"))
-    watched(Tick(1, 2, 10, 50, stage="base"))
-    watched(Tick(2, 2, 50, 50, Epoch(2, 0.5, 0.25, 1e-3), stage="base"))
-    assert capsys.readouterr().err.splitlines() == [
-        "transient-class: drawing galaxies",
-        "transient-class: base, at most 2 epochs",
-        "transient-class: base, epoch 2 of 2: loss 0.5, validation 0.25",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("round = 3", "'rounds'"),
-        ("rounds = 'many'", "rounds: Input should be a valid integer"),
-        ("rounds = 0", "at least 1"),
-        ("rounds =", "no TOML"),
-        (CARD.to_toml().replace("transient-class", "gamornet"), "card of gamornet"),
-    ],
-)
-def test_a_recipe_that_makes_no_sense_is_a_wrong_request(text, words, tmp_path, capsys):
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(text)
-    said = ["--config", str(recipe), "--output", str(tmp_path / "out")]
-    assert main(["model", "train", "transient-class", *said]) == 2
-    assert words in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_recipe_that_is_not_there_is_a_wrong_request(tmp_path, capsys):
-    said = ["--config", str(tmp_path / "none.toml"), "--output", str(tmp_path / "out")]
-    assert main(["model", "train", "transient-class", *said]) == 2
-    assert "none.toml" in capsys.readouterr().err
-
-
-def test_on_a_terminal_every_stage_has_a_bar_of_its_epochs():
-    from rich.console import Console
-    from rich.progress import Progress
-
-    bars = Progress(console=Console(file=io.StringIO()))
-    shown = progress._Bars(bars, "gamornet")
-    shown(Tick(stage="drawing galaxies"))
-    shown(Tick(2, 4, 25, 50, stage="base"))
-    assert bars.tasks[0].finished
-    assert (bars.tasks[1].completed, bars.tasks[1].total) == (1.5, 4)
-    shown(Tick(2, 4, 50, 50, Epoch(2, 0.5, 0.25, 1e-3), stage="base"))
-    assert bars.tasks[1].fields == {"epoch": "epoch 2/4", "loss": "validation loss 0.25"}
-    shown(Tick(1, 4, 50, 50, stage="transfer"))
-    assert bars.tasks[1].finished

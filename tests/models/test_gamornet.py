@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skyloom.errors import DataError, ErrorKind, SpecError
-from skyloom.evaluation.gamornet import Sample
+from skyloom.evaluation.gamornet_galaxies import Sample
 from skyloom.models import gamornet
 from skyloom.models.gamornet.images import stretch
 from skyloom.models.gamornet.network import FORMS, GaMorNet, build_network, copy_layers, freeze
@@ -86,7 +86,7 @@ def test_frozen_layers_are_bit_identical_after_a_transfer_epoch_and_the_others_a
     copy_layers(base, net, (1, 2, 3, 4, 5, 6))
     freeze(net, (1, 2, 3))
     raw = some_images(80)[:, 0]
-    part = Sample(stretch(raw)[0][:, None], np.arange(80) % 3, raw)
+    part = Sample(stretch(raw)[0][:, None], np.arange(80) % 3, raw, pa.table({}))
     request = TrainRequest(tmp_path / "toy", "toy")
     fit_stage(net, part, request=request, stage="transfer", epochs=1, rate=1e-3, seed=0)
     for number in range(1, 9):

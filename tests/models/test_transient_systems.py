@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skyloom.errors import DataError, SpecError
-from skyloom.evaluation.contract import example_rows
+from skyloom.evaluation.examples import example_rows
 from skyloom.models import registry
 from skyloom.models.transient_class import CLASSES
 from skyloom.models.weights import load_weights

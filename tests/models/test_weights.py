@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
 import pickle
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from safetensors.numpy import save
 
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
-from skyloom.models.card import Bin, Card, Score
+from skyloom.models.card import Bin, Card, Domain, Input, Score, Subgroup, unsaid
 from skyloom.models.weights import CARD, default_variant, load_weights, read_bundle, variants, write_bundle
 
 CARD_IN = Card(
@@ -34,6 +36,22 @@ CARD_IN = Card(
     writes=("y", "z"),
     scores=(Score("auc", "ours", 0.9, 0.01), Score("log-loss", "reported", 0.5, 0.25, "lower")),
     reliability=(Bin("y", 0.0, 0.1, 5, 0.05, 0.04),),
+)
+OF_A_NETWORK = dataclasses.replace(
+    CARD_IN,
+    inputs=(
+        Input("cutout", (3, 64, 64), "nJy", ("g", "r", "i"), 0.2, "asinh"),
+        Input("spectrum", (1, 4000), normalisation="by its median"),
+    ),
+    architecture={"networks.0": "sha256:00"},
+    tolerance={"y": 0.01, "z": 0.0},
+    domain=Domain("toy survey", ("g", "r", "i"), "r < 24", "single epoch", "all of it", simulated=True),
+    priors={"a": 0.25, "b": 0.75},
+    out_of_scope="other surveys",
+    subgroups=(
+        Subgroup("auc", "magnitude", "20 to 21", 55, 0.8, 0.02),
+        Subgroup("auc", "magnitude", "21 to 22", 3, 0.5),
+    ),
 )
 ARRAYS = {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2])}
 
@@ -76,6 +94,34 @@ def test_a_card_survives_the_round_trip(bundle):
     assert card.scores == CARD_IN.scores
     assert card.limits == CARD_IN.limits
     assert card.training == dict(CARD_IN.training)
+
+
+def test_what_the_card_of_a_network_says_survives_the_round_trip():
+    text = OF_A_NETWORK.to_toml()
+    again = Card.from_toml(text)
+    assert again.to_toml() == text
+    assert dataclasses.replace(again, subgroups=()) == dataclasses.replace(OF_A_NETWORK, subgroups=())
+    assert [s.group for s in again.subgroups] == ["20 to 21", "21 to 22"]
+    assert again.inputs[0].shape == (3, 64, 64)
+    assert again.inputs[1].pixel_arcsec is None
+    assert unsaid(again) == ()
+
+
+def test_a_card_of_before_is_written_and_read_as_before():
+    text = CARD_IN.to_toml()
+    assert not {"inputs", "domain", "tolerance", "out_of_scope", "priors"} & set(tomllib.loads(text))
+    assert unsaid(Card.from_toml(text)) == (
+        "inputs", "architecture", "tolerance", "domain", "out_of_scope", "subgroups",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("spoilt", ["[domain]\nsurvey = 'x'", "[[inputs]]\nform = 3", "domain = 'sky'"])
+def test_a_card_whose_parts_are_of_another_shape_is_refused(spoilt):
+    text = CARD_IN.to_toml()
+    broken = f"{spoilt}\n{text}" if spoilt.startswith("domain") else f"{text}\n{spoilt}\n"
+    with pytest.raises(DataError, match="no model card") as caught:
+        Card.from_toml(broken)
+    assert caught.value.kind == ErrorKind.BAD_WEIGHTS
 
 
 def test_weights_come_back_as_they_were(bundle):
@@ -194,6 +240,32 @@ def test_weights_that_are_not_there_are_answered_with_those_that_are(bundle):
     assert default_variant("none", root=root) is None
     with pytest.raises(NotFoundError, match="'one'"):
         load_weights("toy", "onne", root=root)
+
+
+def test_weights_of_ones_own_are_named_by_their_folder(bundle, tmp_path):
+    assert (
+        load_weights("toy", str(bundle))[1].digest == load_weights("toy", "one", root=bundle.parents[1])[1].digest
+    )
+    with pytest.raises(NotFoundError, match=r"card\.toml"):
+        load_weights("toy", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="card of toy"):
+        load_weights("other", str(bundle))
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pkl", "net"])
+def test_a_pickle_offered_as_weights_is_refused_unopened(tmp_path, name):
+    mark = tmp_path / "executed"
+    (tmp_path / name).write_bytes(pickle.dumps(Evil(mark)))
+    with pytest.raises(DataError, match="may carry code and is never opened") as caught:
+        load_weights("toy", str(tmp_path / name))
+    assert caught.value.kind == ErrorKind.BAD_WEIGHTS
+    assert not mark.exists()
+
+
+def test_a_bare_file_of_weights_has_no_card_and_is_refused(bundle):
+    with pytest.raises(DataError, match=r"is a file: weights are a folder of card\.toml") as caught:
+        load_weights("toy", str(bundle / "model.safetensors"))
+    assert "carry code" not in str(caught.value)
 
 
 def test_weights_of_another_model_are_refused(bundle, tmp_path):

@@ -10,10 +10,12 @@ pytest.importorskip("galsim")
 from skyloom.errors import SpecError
 from skyloom.evaluation import evaluate
 from skyloom.models import gamornet
+from skyloom.models.card import unsaid
 from skyloom.models.weights import read_bundle
 from skyloom.training import train
 from skyloom.training.checkpoint import CHECKPOINT
 from skyloom.training.gamornet import Recipe
+from skyloom.training.recard import recard
 
 TINY = Recipe(
     n_simulated=60,
@@ -112,6 +114,24 @@ def test_the_run_writes_seed_recipe_device_epochs_and_times_into_the_card(bundle
     assert card.command == "skyloom model train gamornet --config card.toml --seed 3 --device cpu --output DIR"
     curves = sorted(path.parent.name for path in (bundle.parent / "tiny.training").rglob("curve.csv"))
     assert curves == ["scratch", "simulation", "transfer-0", "transfer-1", "transfer-2"]
+
+
+def test_the_card_is_made_again_from_the_weights_alone(bundle):
+    text = (bundle / "card.toml").read_bytes()
+    assert recard("gamornet", str(bundle)).variant == "tiny"
+    assert (bundle / "card.toml").read_bytes() == text
+
+
+def test_the_card_says_what_the_card_of_a_network_must(bundle):
+    card, _ = read_bundle(bundle)
+    assert unsaid(card) == ()
+    assert sum(card.priors.values()) == pytest.approx(1.0)
+    assert {each.by for each in card.subgroups} == {"AB magnitude", "half-light radius of the bulge", "neighbours"}
+
+
+def test_a_card_that_training_alone_writes_is_not_made_again():
+    with pytest.raises(SpecError, match="training alone"):
+        recard("transient-class")
 
 
 def test_a_recipe_of_nothing_is_refused():

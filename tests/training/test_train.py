@@ -11,7 +11,7 @@ import pytest
 
 from skyloom.errors import NotFoundError, SpecError
 from skyloom.evaluation import evaluate, measured
-from skyloom.evaluation.contract import example_rows
+from skyloom.evaluation.examples import example_rows
 from skyloom.models import registry
 from skyloom.models.transient_class import CLASSES
 from skyloom.models.weights import SHIPPED, load_weights, read_bundle, variants

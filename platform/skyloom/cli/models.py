@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
 
 from skyloom.cli.output import DONE, FAILED, show_json, show_record, show_table, show_text, show_title
+from skyloom.cli.training import evaluate, show_scores, train
 from skyloom.errors import SpecError
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ app = cyclopts.App(
     help="List, describe, check, train and evaluate models.",
     help_epilogue="",
 )
+app.command(train)
+app.command(evaluate)
 Json = Annotated[bool, Parameter(negative=())]
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @app.command(name="list")
@@ -67,7 +68,7 @@ def describe(model: str, /, *, weights: str | None = None, job: Path | None = No
     model
         The model's name.
     weights
-        Which weights of it; its default ones unless told.
+        Which weights of it, by name or by the path of their folder; its default ones unless told.
     job
         A job file whose settings to take: what a model reads and writes may depend on them.
     json
@@ -100,7 +101,7 @@ def check(model: str, /, *, weights: str | None = None, job: Path | None = None,
     model
         The model's name.
     weights
-        Which weights of it; its default ones unless told.
+        Which weights of it, by name or by the path of their folder; its default ones unless told.
     job
         A job file whose settings to take.
     json
@@ -115,115 +116,6 @@ def check(model: str, /, *, weights: str | None = None, job: Path | None = None,
     rules = check_contract(model, weights, settings=settings)
     show_table([{"ok": ok, "rule": f"{model} {rule}"} for rule, ok in rules.items()], as_json=json)
     return DONE if all(rules.values()) else FAILED
-
-
-@app.command
-def train(
-    model: str,
-    /,
-    *,
-    output: Path,
-    config: Path | None = None,
-    device: Device = "auto",
-    seed: int = 0,
-    data: Path | None = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
-    json: Json = False,
-) -> int:
-    """Train a model on a split by object, and write its weights and card.
-
-    For example:
-        skyloom model train transient-class --data /data/plasticc --output weights/mine
-        skyloom model train gamornet --config recipe.toml --device cuda --output weights/gamornet/mine
-        skyloom model train gamornet --config recipe.toml --device cuda --output weights/gamornet/mine --resume
-
-    Parameters
-    ----------
-    model
-        The model's name.
-    output
-        The folder that gets card.toml and model.safetensors; its name is that of the
-        weights. Checkpoints and learning curves go to the folder OUTPUT.training.
-    config
-        A TOML file of settings of the training; or the card.toml of weights, to train as
-        they were trained.
-    device
-        "auto" (a GPU where there is one), "cpu" or "cuda", for networks.
-    seed
-        Of the training. The split by object does not depend on it.
-    data
-        The folder of the training set's published files; $SKYLOOM_DATA unless told.
-    resume
-        Go on from the checkpoints of a training that was stopped.
-    json
-        Print the card as JSON, for programs.
-    """
-    import dataclasses
-
-    from skyloom.cli.progress import training_progress
-    from skyloom.runtime.device import DeviceSettings
-    from skyloom.training import train as train_model
-
-    with training_progress(model, shown=not json) as progress:
-        card = train_model(
-            model,
-            output,
-            recipe=config,
-            data=data,
-            seed=seed,
-            device=DeviceSettings(device=device),
-            resume=resume,
-            progress=progress,
-        )
-    shown = dataclasses.asdict(card)
-    if json:
-        show_json(shown)
-    else:
-        show_title(f"{model}: weights in {output}")
-        _show_scores(shown)
-    return DONE
-
-
-@app.command
-def evaluate(
-    model: str,
-    /,
-    *,
-    weights: str | None = None,
-    device: Device = "auto",
-    data: Path | None = None,
-    json: Json = False,
-) -> int:
-    """Measure a model's scores again, from the stored weights, beside the baselines.
-
-    For example:
-        skyloom model evaluate transient-class --data /data/plasticc
-        skyloom model evaluate gamornet --json
-
-    Parameters
-    ----------
-    model
-        The model's name.
-    weights
-        Which weights of it; its default ones unless told.
-    device
-        "auto" (a GPU where there is one), "cpu" or "cuda", for networks.
-    data
-        The folder of the published files; $SKYLOOM_DATA unless told.
-    json
-        Print JSON, for programs.
-    """
-    from skyloom.evaluation import evaluate as measure
-    from skyloom.runtime.device import DeviceSettings
-
-    measured = measure(model, weights, data, device=DeviceSettings(device=device, threads=1)).as_dict()
-    if json:
-        show_json(measured)
-    else:
-        show_title(f"{model}, weights {measured['variant']}: {measured['held_out']:,} held-out objects")
-        _show_scores(measured)
-        show_text(f"\n{measured['note']}")
-    return DONE
 
 
 def _config(system: System, job: Path | None) -> Any:
@@ -268,7 +160,16 @@ def _column(column: Column) -> dict[str, Any]:
     }
 
 
-_CARD_LINES = ("variant", "question", "intended_use", "limits", "licence", "command", "evaluate")
+_CARD_LINES = (
+    "variant",
+    "question",
+    "intended_use",
+    "out_of_scope",
+    "limits",
+    "licence",
+    "command",
+    "evaluate",
+)
 _SHOWN = 24
 
 
@@ -282,20 +183,25 @@ def _show(described: dict[str, Any]) -> None:
     card = described["card"]
     if card is not None:
         show_title("\nweights")
-        show_record({name: card[name] for name in _CARD_LINES} | card["training"], thousands=False)
-        _show_scores(card)
+        lines = {name: card[name] for name in _CARD_LINES if card[name]}
+        show_record(lines | card["training"], thousands=False)
+        _show_network(card)
+        show_scores(card)
 
 
-def _show_scores(card: Mapping[str, Any]) -> None:
-    show_table(map(_rounded, card["scores"]), title="\nscores on held-out objects")
-    if card["reliability"]:
-        title = "\nreliability: probability given, and how often it came true"
-        show_table(map(_rounded, card["reliability"]), title=title)
-
-
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row for people: four decimals, and nothing where a number is not known."""
-    return {
-        name: (None if math.isnan(value) else f"{value:.4f}") if isinstance(value, float) else value
-        for name, value in row.items()
-    }
+def _show_network(card: Mapping[str, Any]) -> None:
+    """Show what the card of a network says beside: inputs, domain, priors, tolerances, architecture."""
+    if card["domain"]:
+        show_title("\ndomain: what the training rows were drawn from")
+        show_record(card["domain"], thousands=False)
+    if card["priors"]:
+        rows = [{"class": name, "share": f"{share:.4f}"} for name, share in card["priors"].items()]
+        show_table(rows, title="\npriors: shares of the classes among the training rows that are eligible")
+    if card["inputs"]:
+        show_table(card["inputs"], title="\ninputs of the networks")
+    if card["tolerance"]:
+        rows = [{"output": name, "tolerance": f"{value:g}"} for name, value in card["tolerance"].items()]
+        show_table(rows, title="\nlargest difference that reduced precision or an export may make")
+    if card["architecture"]:
+        rows = [{"network": place, "architecture": digest} for place, digest in card["architecture"].items()]
+        show_table(rows, title="\narchitectures")

@@ -7,21 +7,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from skyloom.columns import Column, schema_of
+from skyloom.errors import ErrorKind, RowError
+from skyloom.evaluation.examples import example_rows, filled
 from skyloom.models import registry
+from skyloom.models.architecture import build_checked, networks_of
+from skyloom.models.card import Card, unsaid
 from skyloom.models.weights import default_variant, load_weights
 from skyloom.runtime.contract import System
 from skyloom.runtime.scoring import layer_columns, score
-from skyloom.runtime.tensors import tensor_column
 
-__all__ = ["RULES", "check_contract", "example_rows"]
+__all__ = ["CARD_RULES", "RULES", "check_contract"]
 
 _LAYER = "contract"
 _ROWS = 12
 
 Scored = Callable[..., pa.RecordBatch]
+"""From rows, and how many of them a batch has, to columns; a row on which the model raises is an error."""
+Rule = Callable[[Scored, pa.RecordBatch, pa.Schema], bool]
 
 
 def check_contract(
@@ -43,77 +47,41 @@ def check_contract(
     Returns
     -------
     dict of str to bool
-        Each of `RULES`, and whether it holds.
+        Each of `RULES` (and of `CARD_RULES`, for a system with networks), and whether it holds.
+
+    Raises
+    ------
+    SpecError, NotFoundError, DataError
+        If there is no such model or weights, or they are not those of their card.
     """
     system = registry.system(name)
     config = system.Config(**(settings or {}))
     chosen = variant or default_variant(name)
-    estimator = system.build(config, load_weights(name, chosen)[1] if chosen else None)
+    bundle = load_weights(name, chosen) if chosen else None
+    estimator = build_checked(system, config, bundle)
     rows = example_rows(system, config, _ROWS, seed=seed)
 
     def scored(rows: pa.RecordBatch, batch_rows: int = _ROWS) -> pa.RecordBatch:
-        return score(system, estimator, config, rows, layer=_LAYER, batch_rows=batch_rows)[0]
+        columns, faults = score(system, estimator, config, rows, layer=_LAYER, batch_rows=batch_rows)
+        if faults:
+            first = faults[0]
+            msg = f"model {name} raised on row {first.row}: {first.cause}: {first.message}"
+            raise RowError(msg, kind=ErrorKind.BAD_ROW, model=name, row=first.row)
+        return columns
 
     declared = schema_of(layer_columns(system, config, layer=_LAYER))
-    return {rule: holds(scored, rows, declared) for rule, holds in RULES.items()}
+    kept = {rule: _holds(holds, scored, rows, declared) for rule, holds in RULES.items()}
+    if bundle is not None and networks_of(estimator):
+        kept |= {rule: holds(bundle[0], system, config) for rule, holds in CARD_RULES.items()}
+    return kept
 
 
-def example_rows(system: System, config: Any, n: int, *, seed: int = 0) -> pa.RecordBatch:
-    """Make N rows of the columns that a system reads: plausible in type, with a null here and there.
-
-    Nested columns are light curves of 20 to 40 points; the second row's is empty. Tensors are round
-    sources on noise: of the first row there is none, the second has a pixel without data.
-    """
-    rng = np.random.default_rng(seed)
-    reads = system.reads(config)
-    plain = {column.name: _plain(column, n, rng) for column in reads if not column.child}
-    for parent in dict.fromkeys(column.parent for column in reads if column.child):
-        length = rng.integers(20, 41, n)
-        length[1:2] = 0
-        fields = [column for column in reads if column.child and column.parent == parent]
-        bands = tuple(getattr(config, "bands", ("r",)))
-        lists = [_list(column, length, bands, rng) for column in fields]
-        plain[parent] = pa.StructArray.from_arrays(lists, names=[column.child for column in fields])
-    for tensor in system.tensors(config) if hasattr(system, "tensors") else ():
-        values, valid = _sources(tensor.shape, n, rng)
-        plain[tensor.name] = tensor_column(values, valid)
-        share = np.isfinite(values).reshape(n, -1).mean(axis=1) if n else np.empty(0)
-        plain[f"{tensor.name}_coverage"] = pa.array(np.where(valid, share, 0.0).astype(np.float32))
-    return pa.RecordBatch.from_arrays(list(plain.values()), names=list(plain))
-
-
-def _sources(
-    shape: tuple[int, ...], n: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return tensors (n, *shape) that are brightest in the middle, and which rows have one."""
-    away = sum(axis**2 for axis in np.ogrid[tuple(slice(-(k - 1) / 2, k / 2) for k in shape[1:])])
-    width, height = rng.uniform(1.5, 4.0, n), rng.uniform(50.0, 500.0, n)
-    spread = (slice(None), *(None for _ in shape))
-    values = height[spread] * np.exp(-np.sqrt(away)[None, None] / width[spread]) + rng.normal(0, 1, (n, *shape))
-    values[1:2, ..., :1] = np.nan
-    return np.asarray(values, dtype=np.float32), np.arange(n) > 0
-
-
-def _plain(column: Column, n: int, rng: np.random.Generator) -> pa.Array:
-    values = np.abs(rng.normal(10.0, 5.0, n))
-    mask = rng.random(n) < 0.05
-    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        return pa.array(values, mask=mask).cast(column.type, safe=False)
-    return pa.nulls(n, column.type)
-
-
-def _list(column: Column, length: NDArray[np.int64], bands: tuple[str, ...], rng: np.random.Generator) -> pa.Array:
-    offsets = pa.array(np.concatenate(([0], np.cumsum(length))), type=pa.int32())
-    total = int(length.sum())
-    if column.child == "band":
-        return pa.ListArray.from_arrays(offsets, pa.array(rng.choice(bands, total)))
-    if column.child == "mjd":
-        values = np.sort(rng.uniform(60_000.0, 60_300.0, total))  # ascends within each row, too
-    elif column.child.endswith("_err"):
-        values = rng.uniform(1.0, 5.0, total)
-    else:
-        values = rng.normal(50.0, 20.0, total)
-    return pa.ListArray.from_arrays(offsets, pa.array(values).cast(column.type.value_type))
+def _holds(rule: Rule, scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
+    """Whether a rule holds; a model that raises on a row of its own types breaks it."""
+    try:
+        return rule(scored, rows, declared)
+    except RowError:
+        return False
 
 
 def _gives_what_it_declares(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
@@ -141,11 +109,39 @@ def _is_blind_to_order(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema
     return bool(scored(rows.take(back)).equals(scored(rows).take(back)))
 
 
+def _is_blind_to_partitions(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
+    """Whether rows dealt out to partitions, in another order and batches of other sizes, come back the same."""
+    whole = scored(rows)
+    order = np.random.default_rng(0).permutation(rows.num_rows)
+    parts = np.split(order, [1, 1, 6])  # the second one is empty
+    return all(
+        scored(rows.take(pa.array(part)), size).equals(whole.take(pa.array(part)))
+        for part, size in zip(parts, (1, 2, 3, 100), strict=True)
+    )
+
+
 def _flags_what_it_cannot_score(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
     nulls = [pa.nulls(3, field.type) for field in rows.schema]
-    out = scored(pa.RecordBatch.from_arrays(nulls, schema=rows.schema))
+    return _is_flagged(scored(pa.RecordBatch.from_arrays(nulls, schema=rows.schema)))
+
+
+def _flags_nan(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
+    """Whether rows without a finite number are flagged and null, NaN as well as infinite ones."""
+    return all(_is_flagged(scored(filled(rows, value))) for value in (np.nan, np.inf, -np.inf))
+
+
+def _is_flagged(out: pa.RecordBatch) -> bool:
     *columns, flag = out.columns
-    return all(column.null_count == 3 for column in columns) and bool((flag.to_numpy() > 0).all())
+    return all(column.null_count == len(column) for column in columns) and bool((flag.to_numpy() > 0).all())
+
+
+def _keeps_nan_to_its_row(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
+    """Whether rows of NaN between the others change none of them."""
+    whole = scored(rows)
+    spoilt = pa.concat_batches([rows, filled(rows, np.nan)])
+    both = np.arange(2 * rows.num_rows).reshape(2, -1).T.ravel()
+    mixed = scored(spoilt.take(pa.array(both)), 2 * rows.num_rows)
+    return bool(mixed.take(pa.array(np.arange(0, 2 * rows.num_rows, 2))).equals(whole))
 
 
 def _has_units_and_words(scored: Scored, rows: pa.RecordBatch, declared: pa.Schema) -> bool:
@@ -153,13 +149,46 @@ def _has_units_and_words(scored: Scored, rows: pa.RecordBatch, declared: pa.Sche
     return all(column.description and column.ucd for column in columns)
 
 
-RULES: dict[str, Callable[[Scored, pa.RecordBatch, pa.Schema], bool]] = {
+def _card_says_all(card: Card, system: System, config: Any) -> bool:
+    return not unsaid(card)
+
+
+def _card_says_the_inputs(card: Card, system: System, config: Any) -> bool:
+    """Whether the card's inputs are the tensors that are read, each with its normalisation in words."""
+    read = system.tensors(config) if hasattr(system, "tensors") else ()
+    said = [(i.name, i.shape, i.unit, i.bands, i.pixel_arcsec) for i in card.inputs]
+    reads = [(t.name, t.shape, t.unit, t.bands, t.pixel_arcsec) for t in read]
+    return said[: len(reads)] == reads and all(i.normalisation for i in card.inputs)
+
+
+def _card_bounds_every_output(card: Card, system: System, config: Any) -> bool:
+    outputs = {column.name for column in system.writes(config)}
+    return set(card.tolerance) == outputs and all(value >= 0 for value in card.tolerance.values())
+
+
+def _card_gives_reasons(card: Card, system: System, config: Any) -> bool:
+    """Whether a score that is missing from the table of subgroups says why."""
+    return all(np.isfinite(each.value) or each.reason for each in card.subgroups)
+
+
+RULES: dict[str, Rule] = {
     "gives the columns and types that it declares": _gives_what_it_declares,
     "describes every column and gives its UCD": _has_units_and_words,
     "takes a batch without rows": _takes_no_rows,
     "gives a row the same values alone and among others": _is_blind_to_neighbours,
     "gives the same values for any batch size": _is_blind_to_batches,
     "gives the same values in any order": _is_blind_to_order,
+    "gives the same values in any partitioning": _is_blind_to_partitions,
     "flags a row that it cannot score, with nulls": _flags_what_it_cannot_score,
+    "flags a row of NaN or infinite numbers, with nulls": _flags_nan,
+    "lets a row of NaN change no other row": _keeps_nan_to_its_row,
 }
 """What each rule says, and what checks it."""
+
+CARD_RULES: dict[str, Callable[[Card, System, Any], bool]] = {
+    "has a card that says what the card of a network must": _card_says_all,
+    "has a card whose inputs are those that it reads": _card_says_the_inputs,
+    "has a card with the tolerance of every output": _card_bounds_every_output,
+    "has a card that says why a subgroup has no score": _card_gives_reasons,
+}
+"""Rules for systems with networks, whose architecture is held against the card as well, when they are built."""

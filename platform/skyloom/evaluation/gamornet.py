@@ -1,12 +1,13 @@
-"""Score gamornet on held-out galaxies of the harder simulated domain, beside baselines and reported numbers.
+"""Score gamornet on held-out galaxies, beside baselines and reported numbers.
 
-Everything of ours is measured on SIMULATED images. The galaxies are drawn again from their seed,
-so the scores need no stored data.
+The weights shipped are measured on SIMULATED images of the harder domain: the galaxies are drawn
+again from their seed, so the scores need no stored data. Weights may also be measured on the
+labelled rows of a catalog.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,21 @@ from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
+from skyloom.evaluation.gamornet_galaxies import SURVEY_OF, Sample, Test, drawn_test, labelled_parts, labelled_test
+from skyloom.evaluation.labelled import LabelledSource, is_labelled
 from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, log_loss
+from skyloom.evaluation.subgroups import binned, subgroup_scores
 from skyloom.features.morphology import light_moments
 from skyloom.models import gamornet
-from skyloom.models.card import Card, Score
+from skyloom.models.card import Card, Score, Subgroup
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.runtime.contract import System, Weights
-from skyloom.runtime.tensors import tensor_column
-from skyloom.simulators.galaxies import galaxies
-from skyloom.simulators.surveys import survey
+from skyloom.simulators.surveys import Survey, survey
 
-__all__ = ["Sample", "evaluate", "measure", "purity_table", "sample"]
+__all__ = ["CATALOGS", "evaluate", "measure", "purity_table"]
 
-SURVEY_OF = {"small": "sdss-small", "sdss": "sdss", "candels": "hst"}
-CALIBRATION_START, HELD_OUT_START = 10_000_000, 20_000_000
-"""First galaxies of these parts; the training part starts at 0."""
+CATALOGS = True
+
 SWEEP = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 _METRICS = (
@@ -56,27 +57,6 @@ REPORTED = tuple(
 _RF_TREES = 300
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """M scorable galaxies."""
-
-    images: NDArray[np.float32]
-    """As `skyloom.models.gamornet.inputs` makes them: (M, 1, size, size)."""
-    label: NDArray[np.int64]
-    """Place in `CLASSES`, (M,)."""
-    raw: NDArray[np.float32]
-    """The images before, in nJy: (M, size, size)."""
-
-
-def sample(form: str, n: int, *, seed: int, domain: str, start: int = 0) -> Sample:
-    """Draw galaxies and prepare them as a job would; those that a job flags are left out."""
-    drawn = galaxies(survey(SURVEY_OF[form]), n, seed=seed, domain=domain, start=start)
-    whole = pa.array(np.ones(n, dtype=np.float32))
-    rows = pa.RecordBatch.from_arrays([tensor_column(drawn.images), whole], names=["cutout", "cutout_coverage"])
-    made = gamornet.inputs(gamornet.Config(form=form), rows)
-    return Sample(made.arrays["image"], drawn.label[made.scorable], drawn.images[made.scorable, 0])
-
-
 def purity_table(place: NDArray[np.integer], truth: NDArray[np.integer]) -> tuple[float, ...]:
     """Return the five numbers of the paper's tables; a purity is NaN where nothing is predicted.
 
@@ -94,25 +74,17 @@ def purity_table(place: NDArray[np.integer], truth: NDArray[np.integer]) -> tupl
 
 
 def evaluate(
-    estimator: gamornet.Estimator,
-    weights: Weights,
-    *,
-    variant: str,
-    form: str,
-    seed: int,
-    n_labels: int,
-    n_held_out: int,
+    estimator: gamornet.Estimator, weights: Weights, test: Test, *, variant: str, form: str
 ) -> ScoreTable:
-    """Score held-out galaxies of the domain called real.
+    """Score held-out galaxies.
 
     Parameters
     ----------
     estimator : Estimator
     weights : Weights
         Of the bundle: it has the networks of the baselines, too.
+    test : Test
     variant, form : str
-    seed, n_labels, n_held_out : int
-        Of the training: the galaxies are drawn again.
 
     Returns
     -------
@@ -122,54 +94,81 @@ def evaluate(
     from skyloom.models.gamornet.network import FORMS, build_network, outputs
     from skyloom.runtime.networks import load_state
 
-    test = sample(form, n_held_out, seed=seed, domain="real", start=HELD_OUT_START)
-    truth = test.label
-    members, _ = gamornet.member_probabilities(estimator, test.images)
+    truth = test.held_out.label
+    members, _ = gamornet.member_probabilities(estimator, test.held_out.images)
     p = calibrated(np.log(np.fmax(gamornet.average(members), 1e-12)), estimator.scale, estimator.bias)
-    scores = [*_scores("ours, after transfer (simulated)", p, truth), *_single(members, truth)]
+    scores = [*_scores(f"ours, after transfer ({test.sky})", p, truth), *_single(members, truth, test.sky)]
     for name, who in (("scratch", "from scratch on the same labels"), ("simulation", "simulation only")):
         net = build_network(FORMS[form], seed=0)
         load_state(net, weights.arrays, f"baseline.{name}.")
-        scores += _basic(f"baseline: {who}, one network", softmax(outputs(net, test.images)[0]), truth)
-    shown = sample(form, n_labels, seed=seed, domain="real")
-    forest, prior = _forest(shown, test), np.bincount(shown.label, minlength=3) / len(shown.label)
+        scores += _basic(f"baseline: {who}, one network", softmax(outputs(net, test.held_out.images)[0]), truth)
+    forest = _forest(test.shown, test.held_out)
+    prior = np.bincount(test.shown.label, minlength=3) / len(test.shown.label)
     scores += _basic("baseline: random forest on light moments", forest, truth)
     scores += _basic("baseline: class prior", np.tile(prior, (len(truth), 1)), truth)
-    scores += _table("ours, after transfer (simulated)", p, truth, estimator.thresholds)
+    scores += _table(f"ours, after transfer ({test.sky})", p, truth, estimator.thresholds)
     scores += _table("baseline: random forest on light moments", forest, truth, estimator.thresholds)
     for least in SWEEP:
-        scores += _table(f"ours, both thresholds {least:.2f} (simulated)", p, truth, (least, least))
+        scores += _table(f"ours, both thresholds {least:.2f} ({test.sky})", p, truth, (least, least))
     return ScoreTable(
         system=gamornet.NAME,
         variant=variant,
         n=len(truth),
         scores=(*scores, *REPORTED),
         reliability=reliability(p.max(axis=1), p.argmax(axis=1) == truth, what="the class given"),
-        note="All of ours is on SIMULATED galaxies; reported numbers are of real ones and of larger networks.",
+        note=test.note,
+        subgroups=_subgroups(p, test.held_out, survey(SURVEY_OF[form])),
+        priors={name: float(share) for name, share in zip(gamornet.CLASSES, prior, strict=True)},
     )
 
 
-def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
-    """Score stored weights on the galaxies that their training held out.
+def _subgroups(p: NDArray[np.float64], test: Sample, kind: Survey) -> tuple[Subgroup, ...]:
+    """Score by what the truth says of a galaxy: its light, the size of its bulge, other sources in the image.
+
+    None for galaxies whose truth nobody knows.
+    """
+    if not test.truth.column_names:
+        return ()
+    true = {name: test.truth[f"true_{name}"].to_numpy() for name in ("magnitude", "bulge_radius", "neighbours")}
+    magnitudes = np.linspace(*kind.magnitude, 5)[1:-1]
+    radii = np.geomspace(*kind.bulge_arcsec, 4)[1:-1].round(2)
+    parts = (
+        ("AB magnitude", binned(true["magnitude"], magnitudes.tolist(), "mag")),
+        ("half-light radius of the bulge", binned(true["bulge_radius"], radii.tolist(), "arcsec")),
+        ("neighbours", np.where(true["neighbours"] > 0, "other sources in the image", "alone")),
+    )
+    return tuple(
+        score
+        for by, group in parts
+        for metric, measure in (("balanced accuracy", balanced_accuracy), ("accuracy, disk against bulge", _two))
+        for score in subgroup_scores(metric, measure, (p, test.label), by=by, group=group)
+    )
+
+
+def measure(
+    system: System, card: Card, weights: Weights, data: pa.Table | LabelledSource | Path | None
+) -> ScoreTable:
+    """Score stored weights on the galaxies that their training held out, or on a labelled catalog's.
 
     Raises
     ------
     SpecError
-        If data are given.
+        If a table or folder is given, or the weights were trained on a catalog and none is named.
+    DataError
+        As `labelled_parts`.
     """
-    if data is not None:
-        msg = f"model {gamornet.NAME} simulates the galaxies that it is scored on; leave `data` out"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=gamornet.NAME)
     form = str(card.training["recipe.form"])
-    return evaluate(
-        system.build(system.Config(form=form), weights),
-        weights,
-        variant=card.variant,
-        form=form,
-        seed=int(card.training["seed"]),
-        n_labels=int(card.training["recipe.n_labels"]),
-        n_held_out=int(card.training["recipe.n_held_out"]),
-    )
+    estimator = system.build(system.Config(form=form), weights)
+    if is_labelled(data):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = data.read(system, system.Config(form=form), Path(folder))
+            shown, _, held_out = labelled_parts(rows)
+            test = labelled_test(rows, shown, held_out)
+        return evaluate(estimator, weights, test, variant=card.variant, form=form)
+    if data is not None:
+        msg = f"model {gamornet.NAME} is scored on galaxies that it simulates, or on a catalog: leave `data` out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=gamornet.NAME)
+    return evaluate(estimator, weights, drawn_test(card.training), variant=card.variant, form=form)
 
 
 def _scores(who: str, p: NDArray[np.float64], truth: NDArray[np.int64]) -> list[Score]:
@@ -200,11 +199,11 @@ def _two(p: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     return float(((p[clear, 2] > p[clear, 0]) == (truth[clear] == 2)).mean())
 
 
-def _single(members: NDArray[np.float64], truth: NDArray[np.int64]) -> list[Score]:
+def _single(members: NDArray[np.float64], truth: NDArray[np.int64], sky: str) -> list[Score]:
     """Score the networks one by one: what is to be compared with a baseline of one network."""
     values = [balanced_accuracy(p, truth) for p in members]
     two = [_two(p, truth) for p in members]
-    who = "ours, after transfer, mean of one network (simulated)"
+    who = f"ours, after transfer, mean of one network ({sky})"
     return [
         Score("balanced accuracy", who, float(np.mean(values)), float(np.std(values, ddof=1))),
         Score("accuracy, disk against bulge", who, float(np.mean(two)), float(np.std(two, ddof=1))),

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import pyarrow as pa
 
 from skyloom.errors import ErrorKind, SpecError
+from skyloom.evaluation.labelled import LabelledSource
 from skyloom.evaluation.scores import ScoreTable
 from skyloom.models import registry
 from skyloom.models.card import Card
@@ -27,7 +28,9 @@ _MEASURED = {
 class Measure(Protocol):
     """The attribute of a module that measures a system."""
 
-    def measure(self, system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
+    def measure(
+        self, system: System, card: Card, weights: Weights, data: pa.Table | LabelledSource | Path | None
+    ) -> ScoreTable:
         """Score the objects that were held out when `weights` were made, as their card has it.
 
         Parameters
@@ -35,8 +38,9 @@ class Measure(Protocol):
         system : System
         card, weights
             Of the same bundle.
-        data : table or path, optional
+        data : table, LabelledSource or path, optional
             The set that the objects were held out of, or its folder; None: where the system looks by itself.
+            A source only where the module says ``CATALOGS = True``.
 
         Returns
         -------

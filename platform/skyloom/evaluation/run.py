@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from skyloom.errors import ErrorKind, SpecError
+from skyloom.evaluation.labelled import LabelledSource, is_labelled
 from skyloom.evaluation.measured import measure_of
 from skyloom.evaluation.scores import ScoreTable
 from skyloom.models import registry
@@ -18,7 +20,7 @@ __all__ = ["evaluate"]
 def evaluate(
     name: str,
     variant: str | None = None,
-    data: pa.Table | str | Path | None = None,
+    data: pa.Table | LabelledSource | str | Path | None = None,
     *,
     root: Path | None = None,
     device: DeviceSettings | None = None,
@@ -31,7 +33,7 @@ def evaluate(
         A system that learns.
     variant : str, optional
         Which weights; default: the first.
-    data : table or path, optional
+    data : table, LabelledSource or path, optional
         The set that objects were held out of, or its folder (default ``$SKYLOOM_DATA``); of no use
         to a system that simulates its own.
     root : path, optional
@@ -47,6 +49,9 @@ def evaluate(
         If there are no such weights or data; the message says how to get them.
     """
     module = measure_of(name)
+    if is_labelled(data) and not getattr(module, "CATALOGS", False):
+        msg = f"model {name} is not measured on labelled catalogs; leave --catalog out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
     card, weights = load_weights(name, variant, root=root)
     with use(device or DeviceSettings("cpu", threads=1)):
         return module.measure(registry.system(name), card, weights, Path(data) if isinstance(data, str) else data)

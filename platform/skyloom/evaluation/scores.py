@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.models.card import Bin, Score
+from skyloom.models.card import Bin, Score, Subgroup
 
 __all__ = [
     "ScoreTable",
@@ -93,6 +93,9 @@ class ScoreTable:
     scores: tuple[Score, ...]
     reliability: tuple[Bin, ...] = ()
     note: str = ""
+    subgroups: tuple[Subgroup, ...] = ()
+    priors: Mapping[str, float] = field(default_factory=dict)
+    """Share of each class among the training objects that the system scores."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one plain record per score."""
@@ -104,16 +107,14 @@ class ScoreTable:
     def as_dict(self) -> Mapping[str, Any]:
         """Return everything as plain values (NaN as None), for JSON."""
         bins = [{name: getattr(b, name) for name in Bin.__dataclass_fields__} for b in self.reliability]
-        scores = [
-            {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-            for row in self.rows()
-        ]
+        scores = [_without_nan(row) for row in self.rows()]
         return {
             "system": self.system,
             "variant": self.variant,
             "held_out": self.n,
             "scores": scores,
             "reliability": bins,
+            "subgroups": [_without_nan(asdict(each)) for each in self.subgroups],
             "note": self.note,
         }
 
@@ -130,9 +131,20 @@ class ScoreTable:
                 f"{b.what:20s} {b.low:4.1f} to {b.high:3.1f} {b.n:6d} {b.mean_p:8.3f} {b.observed:9.3f}"
                 for b in self.reliability
             ]
+        if self.subgroups:
+            lines += ["", f"{'score':34s} {'by':24s} {'group':20s} {'n':>6s} {'value':>8s} {'error':>8s}"]
+            lines += [
+                f"{g.metric:34s} {g.by:24s} {g.group:20s} {g.n:6d} "
+                + (g.reason or f"{g.value:8.4f} {_number(g.error):>8s}")
+                for g in self.subgroups
+            ]
         if self.note:
             lines += ["", self.note]
         return "\n".join(lines)
+
+
+def _without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
 
 
 def _number(value: float) -> str:

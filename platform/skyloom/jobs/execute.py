@@ -21,7 +21,6 @@ from skyloom.errors import DataError, ErrorKind, SpecError, StoreFullError
 from skyloom.jobs.plan import JobPlan, plan_job
 from skyloom.jobs.progress import progress as show_progress
 from skyloom.jobs.spec import JobSpec, load_job
-from skyloom.models.weights import load_weights
 from skyloom.storage import LocalStore
 
 __all__ = ["RunReport", "Workers", "collection_of", "face_of", "run", "run_planned"]
@@ -253,7 +252,7 @@ def provenance_of(planned: JobPlan) -> dict[str, Any]:
     No times, paths or labels: two drivers of one job must state the same, wherever they run.
     """
     job, model = planned.job, planned.model
-    card = load_weights(model.name, model.variant)[0].to_toml() if model.variant else None
+    card = model.card.to_toml() if model.card else None
     return {
         "job_id": planned.job_id,
         "layer": job.layer,

@@ -13,7 +13,9 @@ import skyloom
 from skyloom.columns import Column
 from skyloom.errors import ConflictError, ErrorKind, SpecError, close_matches
 from skyloom.models import registry
-from skyloom.models.weights import default_variant, load_weights
+from skyloom.models.architecture import build_checked
+from skyloom.models.card import Card
+from skyloom.models.weights import default_variant, is_path, load_weights
 from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.device import DeviceSettings, use
 from skyloom.runtime.tensors import TensorInput
@@ -30,8 +32,12 @@ class LoadedModel:
     config: Any
     settings: Mapping[str, Any]
     variant: str | None
-    """Which weights; None for a system that learns nothing."""
+    """Which weights, as their card calls them; None for a system that learns nothing."""
     weights: Weights | None
+    card: Card | None = None
+    """Of the weights."""
+    place: str | None = None
+    """What another process finds the weights by: a name, or an absolute path."""
 
     @property
     def digest(self) -> str | None:
@@ -60,13 +66,20 @@ class LoadedModel:
         return tuple(listed(self.config)) if listed else ()
 
     def build(self) -> Any:
-        """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet."""
+        """Return the estimator. Networks compute on the CPU: what another device changes is in no job's id yet.
+
+        Raises
+        ------
+        DataError
+            ``BAD_WEIGHTS`` if the weights do not fit, or were made for another architecture.
+        """
         with use(DeviceSettings(device="cpu", threads=1)):
-            return self.system.build(self.config, self.weights)
+            bundle = (self.card, self.weights) if self.card and self.weights else None
+            return build_checked(self.system, self.config, bundle)
 
 
 def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any] | None = None) -> LoadedModel:
-    """Find a model, check its settings and read its weights.
+    """Find a model, check its settings and read its weights: named, or at the path of a folder.
 
     Raises
     ------
@@ -78,8 +91,11 @@ def load_model(name: str, variant: str | None = None, settings: Mapping[str, Any
     system = registry.system(name)
     config = check_settings(system.Config, dict(settings or {}), name)
     variant = variant or default_variant(name)
-    weights = load_weights(name, variant)[1] if variant else None
-    return LoadedModel(name, system, config, dict(settings or {}), variant, weights)
+    if variant is None:
+        return LoadedModel(name, system, config, dict(settings or {}), None, None)
+    place = str(Path(variant).expanduser().absolute()) if is_path(variant) else variant
+    card, weights = load_weights(name, place)
+    return LoadedModel(name, system, config, dict(settings or {}), card.variant, weights, card, place)
 
 
 def check_same(model: LoadedModel, made_of: Sequence[str | None]) -> None:

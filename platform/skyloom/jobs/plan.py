@@ -269,7 +269,7 @@ def settings_of(
     return {
         "layer": job.layer,
         "model": job.model,
-        "weights": job.weights,
+        "weights": model.place,
         "model_settings": job.model_settings,
         "model_made_of": model.made_of,
         "batch_rows": job.run.batch_rows,

@@ -81,7 +81,10 @@ class JobSpec(_Section):
 
     job: str = Field(description="name of the job")
     model: str = Field(description="name of a model: see `skyloom model list`")
-    weights: str | None = Field(default=None, description="which weights of the model; its default ones if unset")
+    weights: str | None = Field(
+        default=None,
+        description="which weights of the model: a name, or the path of their folder; its default ones if unset",
+    )
     layer: str = Field(description="name of the layer that is written")
     on_bad_row: Literal["quarantine", "fail"] = Field(
         default="quarantine", description="what a row on which the model raises does: null and flag, or fail"

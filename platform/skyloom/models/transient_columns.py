@@ -72,4 +72,6 @@ def inputs_of(rows: pa.RecordBatch, min_points: int) -> Inputs:
 
 
 def _floats(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
-    return np.asarray(rows.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False))
+    """Return a column; what is null or infinite is NaN: nothing was measured."""
+    values = rows.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.where(np.isfinite(values), values, np.nan)

@@ -7,6 +7,7 @@ can carry code are refused by name and by their first bytes, whatever they are c
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,17 @@ from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError, close
 from skyloom.models.card import Card
 from skyloom.runtime.contract import Weights
 
-__all__ = ["CARD", "SHIPPED", "default_variant", "load_weights", "read_bundle", "variants", "write_bundle"]
+__all__ = [
+    "CARD",
+    "SHIPPED",
+    "default_variant",
+    "is_path",
+    "load_weights",
+    "read_bundle",
+    "rewrite_card",
+    "variants",
+    "write_bundle",
+]
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights that come with the package."""
@@ -41,6 +52,7 @@ _CODE_SUFFIXES = (
     ".keras",
 )
 _MAX_BYTES = 1 << 30
+_MAGIC_BYTES = 16
 
 
 def variants(system: str, *, root: Path | None = None) -> tuple[str, ...]:
@@ -63,23 +75,30 @@ def load_weights(system: str, variant: str | None = None, *, root: Path | None =
     ----------
     system : str
     variant : str, optional
-        Default: `default_variant`.
+        A name, or the path of a bundle's folder (what has a ``/`` in it); default: `default_variant`.
     root : path, optional
-        Folder of bundles; default: the shipped ones.
+        Folder of bundles that names are looked up in; default: the shipped ones.
 
     Raises
     ------
     NotFoundError
         If there are no such weights; the message offers the close names.
     DataError
-        ``BAD_WEIGHTS`` as `read_bundle` has it.
+        ``BAD_WEIGHTS`` as `read_bundle` has it, or if they are the weights of another system.
     """
     there = variants(system, root=root)
-    chosen = variant or default_variant(system, root=root)
-    if chosen not in there:
-        msg = f"model {system} has no weights {chosen!r}; {close_matches(str(chosen), there)}"
+    chosen = str(variant or default_variant(system, root=root))
+    if is_path(chosen):
+        folder = Path(chosen).expanduser()
+    elif chosen in there:
+        folder = (root or SHIPPED) / system / chosen
+    else:
+        msg = (
+            f"model {system} has no weights {chosen!r}; {close_matches(chosen, there)}. "
+            "Weights of your own are named by the path of their folder, such as ./mine"
+        )
         raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, model=system, variant=chosen)
-    card, weights = read_bundle((root or SHIPPED) / system / str(chosen))
+    card, weights = read_bundle(folder)
     if card.name != system:
         msg = f"the weights {chosen!r} of {system} have the card of {card.name}; put them where they belong"
         raise DataError(msg, kind=ErrorKind.BAD_WEIGHTS, model=system, found=card.name)
@@ -92,11 +111,18 @@ def read_bundle(folder: Path) -> tuple[Card, Weights]:
     Raises
     ------
     NotFoundError
-        If the folder has no card.
+        If there is no such folder, or it has no card.
     DataError
         ``BAD_WEIGHTS`` if a file is not the one that the card describes, is not expected, can
         carry code, is torn, or holds a number that is NaN.
     """
+    if folder.is_file():
+        msg = f"{folder} is a file: weights are a folder of {CARD} and {' or '.join(_SUFFIXES)}"
+        with folder.open("rb") as file:
+            code = _is_code(file.read(_MAGIC_BYTES))
+        if code or folder.suffix.lower() in _CODE_SUFFIXES:
+            msg += "; a pickle or archive may carry code and is never opened"
+        raise _bad(msg, folder)
     if not (folder / CARD).is_file():
         msg = f"{folder} has no {CARD}: not a bundle of weights"
         raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, file=str(folder))
@@ -133,8 +159,6 @@ def write_bundle(folder: Path, card: Card, arrays: Mapping[str, NDArray[Any]]) -
     SpecError
         If an array holds a NaN.
     """
-    import dataclasses
-
     from safetensors.numpy import save
 
     for name, array in arrays.items():
@@ -148,6 +172,35 @@ def write_bundle(folder: Path, card: Card, arrays: Mapping[str, NDArray[Any]]) -
     done = dataclasses.replace(card, files={"model.safetensors": f"sha256:{hashlib.sha256(data).hexdigest()}"})
     (folder / CARD).write_text(done.to_toml())
     return done
+
+
+def rewrite_card(folder: Path, card: Card) -> Card:
+    """Give a bundle another card, which vouches for the files that are there; the files stay as they are.
+
+    Returns
+    -------
+    Card
+        `card` with the digests of the files.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        As `read_bundle`: only a bundle that is whole gets another card.
+    SpecError
+        If the card is that of another system or variant.
+    """
+    old, _ = read_bundle(folder)
+    if (old.name, old.variant) != (card.name, card.variant):
+        msg = f"{folder} holds {old.name} {old.variant}, and the card is that of {card.name} {card.variant}"
+        raise SpecError(msg, kind=ErrorKind.BAD_WEIGHTS, file=str(folder))
+    done = dataclasses.replace(card, files=old.files)
+    (folder / CARD).write_text(done.to_toml())
+    return done
+
+
+def is_path(variant: str) -> bool:
+    """Whether weights are named by the path of their folder."""
+    return "/" in variant
 
 
 def _bad(msg: str, path: Path) -> DataError:

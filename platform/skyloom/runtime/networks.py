@@ -237,10 +237,17 @@ def load_state(module: torch.nn.Module, arrays: Mapping[str, NDArray[Any]], pref
 
 
 def architecture_digest(module: torch.nn.Module) -> str:
-    """Return a digest of names, types and shapes of all parameters and buffers: what a card pins."""
+    """Return a digest of a network's parts: what a card pins.
+
+    Names, types and shapes of all parameters and buffers, and of every part its class and what it
+    says of itself (stride, padding, slope): a network of equal parameters may compute another
+    function. What `forward` does between its parts is not in it.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    for name, part in module.named_modules():
+        digest.update(f"{name} {type(part).__qualname__}({part.extra_repr()})\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -2,8 +2,9 @@
 
     skyloom model train gamornet --output weights/gamornet/small
 
-Everything is simulated. Beside the networks after transfer the bundle keeps two that show what
-transfer brings: one trained on the few labels alone, one on the simple simulations alone.
+Everything is simulated, unless a labelled catalog is named: then its rows take the place of the
+harder domain. Beside the networks after transfer the bundle keeps two that show what transfer
+brings: one trained on the few labels alone, one on the simple simulations alone.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.evaluation import gamornet as measured
 from skyloom.evaluation.calibration import fit_multiclass
-from skyloom.evaluation.gamornet import CALIBRATION_START, Sample, purity_table, sample
+from skyloom.evaluation.gamornet import purity_table
+from skyloom.evaluation.gamornet_galaxies import SURVEY_OF, Sample, sample
 from skyloom.models import gamornet
-from skyloom.models.card import Bin, Card, Plain, Score
+from skyloom.models.card import Card, Plain
 from skyloom.models.conformal import set_threshold
 from skyloom.models.probabilities import calibrated, softmax
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
+from skyloom.training.gamornet_card import card_of
+from skyloom.training.gamornet_sky import sky_of
 from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
 
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from skyloom.models.gamornet.network import GaMorNet
     from skyloom.training.loop import History
 
-__all__ = ["RECIPES", "Recipe", "train", "transferred"]
+__all__ = ["CATALOGS", "RECIPES", "Recipe", "train", "transferred"]
+
+CATALOGS = True
 
 RECIPES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "sdss": ((1, 2, 3, 4, 5), ()),
@@ -54,6 +59,7 @@ class Recipe:
     transfer: str = "candels"
     n_simulated: int = 10_000
     n_labels: int = 2_000
+    """Galaxies of the harder domain; of no meaning, like the next two, where a labelled catalog is named."""
     n_calibration: int = 1_500
     n_held_out: int = 2_500
     epochs: int = 60
@@ -63,8 +69,8 @@ class Recipe:
     transfer_rate: float = 5e-4
 
     def __post_init__(self) -> None:
-        if self.transfer not in RECIPES or self.form not in measured.SURVEY_OF:
-            known = f"{[*RECIPES]}, {[*measured.SURVEY_OF]}"
+        if self.transfer not in RECIPES or self.form not in SURVEY_OF:
+            known = f"{[*RECIPES]}, {[*SURVEY_OF]}"
             msg = f"no recipe {self.transfer!r} or form {self.form!r}; there are {known}"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
         if min(self.n_simulated, self.n_labels, self.n_calibration, self.n_held_out) < 50:
@@ -78,7 +84,7 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     Parameters
     ----------
     request : TrainRequest
-        Its seed is that of the galaxies and of the training.
+        Its seed is that of the galaxies and of the training; its data, if any, are a labelled catalog.
     recipe : Recipe
 
     Returns
@@ -89,20 +95,19 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     Raises
     ------
     SpecError
-        If data are given, or as `skyloom.training.loop.fit`.
+        If a table or folder is given, or as `skyloom.training.loop.fit`.
+    DataError
+        As `skyloom.evaluation.gamornet.labelled_parts`.
     """
     from skyloom.models.gamornet.network import FORMS, build_network, outputs
     from skyloom.runtime.networks import state_arrays
     from skyloom.training.gamornet_fit import fit_stage
 
-    if request.data is not None:
-        msg = f"model {gamornet.NAME} simulates its training set; leave `data` out"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=gamornet.NAME)
     seed, form = request.seed, FORMS[recipe.form]
+    sky = sky_of(request, request.record(recipe), n_calibration=recipe.n_calibration)
     request.say("drawing galaxies")
     simple = sample(recipe.form, recipe.n_simulated, seed=seed, domain="simulated")
-    shown = sample(recipe.form, recipe.n_labels, seed=seed, domain="real")
-    held = sample(recipe.form, recipe.n_calibration, seed=seed, domain="real", start=CALIBRATION_START)
+    shown, held = sky.test.shown, sky.calibration
     curves: dict[str, History] = {}
     base, scratch = build_network(form, seed=seed), build_network(form, seed=seed + 1)
     for stage, net, part, epochs in (
@@ -123,27 +128,16 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     arrays |= _novelty(outputs(members[0], shown.images)[1], shown.label, outputs(members[0], held.images)[1])
     weights = Weights(arrays, {}, "")
     estimator = gamornet.build(gamornet.Config(form=recipe.form), weights)
-    request.say("measuring scores")
-    table = measured.evaluate(
-        estimator,
-        weights,
-        form=recipe.form,
-        seed=seed,
-        n_labels=recipe.n_labels,
-        n_held_out=recipe.n_held_out,
-        variant=request.variant,
-    )
     training: dict[str, Plain] = {
-        "data": "galaxies of skyloom.simulators.galaxies, drawn by galsim",
-        "simulated": True,
-        "selection": "class shares as L_B/L_T uniform gives them: 45 % disk, 10 % indeterminate, 45 % bulge",
+        **sky.words,
         "members": gamornet.MEMBERS,
-        "calibration": "scale and class biases on half of n_calibration; thresholds, sets and ood on the rest",
+        "calibration": "scale and class biases on half of its galaxies; thresholds, sets and ood on the rest",
         "disk_threshold": estimator.thresholds[0],
         "bulge_threshold": estimator.thresholds[1],
         **request.record(recipe, network=True, **curves),
     }
-    return write_bundle(request.output, _card(request, recipe, training, table.scores, table.reliability), arrays)
+    request.say("measuring scores")
+    return write_bundle(request.output, card_of(weights, training, request.variant, test=sky.test), arrays)
 
 
 def transferred(
@@ -206,33 +200,3 @@ def _novelty(
     first = np.arange(len(both)) < len(hidden)
     columns = np.arange(hidden.shape[1], dtype=np.int64)
     return fit_novelty(both, target, columns, first, ~first).to_arrays()
-
-
-def _card(
-    request: TrainRequest,
-    recipe: Recipe,
-    training: dict[str, Plain],
-    scores: tuple[Score, ...],
-    bins: tuple[Bin, ...],
-) -> Card:
-    config = gamornet.Config(form=recipe.form)
-    return Card(
-        name=gamornet.NAME,
-        variant=request.variant,
-        title=gamornet.TITLE,
-        question=gamornet.QUESTION,
-        source="ads:2020ApJ...895..112G (GaMorNet); departures: see the module",
-        intended_use="Sort galaxies of one source per cutout into disk- and bulge-dominated ones; teach transfer.",
-        limits="SIMULATED galaxies only: bulge and disk, with arms, bars and dust drawn on. On real images, train "
-        "again on labels of that survey. gm_p_sd is the spread of three networks that share their first layers "
-        "and misses what all of them got wrong. Sets hold the true class in 90 % of like galaxies.",
-        licence="BSD-3-Clause",
-        command=request.command(gamornet.NAME, network=True),
-        evaluate=f"skyloom model evaluate {gamornet.NAME}",
-        training=training,
-        flags={flag.name: flag.description for flag in gamornet.FLAGS},
-        reads=tuple(column.name for column in gamornet.reads(config)),
-        writes=tuple(column.name for column in gamornet.writes(config)),
-        scores=scores,
-        reliability=bins,
-    )

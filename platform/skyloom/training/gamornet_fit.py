@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from skyloom.evaluation.gamornet import Sample
+from skyloom.evaluation.gamornet_galaxies import Sample
 from skyloom.models.gamornet.network import GaMorNet
 from skyloom.training.learners import TrainRequest
 from skyloom.training.loop import ArrayExamples, History, LoopConfig, fit

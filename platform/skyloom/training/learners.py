@@ -21,7 +21,11 @@ _LEARNERS = {
 
 
 class Learner(Protocol):
-    """The attributes of a module that trains a system."""
+    """The attributes of a module that trains a system.
+
+    One that also learns from labelled catalogs has ``CATALOGS = True``: its `train` and the system's
+    ``measure`` may then get a `skyloom.evaluation.labelled.LabelledSource` for their data.
+    """
 
     Recipe: type[Any]
     """A frozen dataclass of plain values, all with defaults, which refuses nonsense."""

@@ -90,7 +90,11 @@ def _again(bundle: Path, target: Path, data: Path | None) -> int:
         shutil.move(path, target / path.name)
     shutil.rmtree(scratch)
     again = Card.from_toml((target / CARD).read_text(), where=str(target / CARD))
-    same = "the same bytes as before" if again.files == card.files else "other bytes than before"
+    same = (
+        "the same bytes as before"
+        if again.files == card.files
+        else "other bytes than before; another processor or torch rounds another way"
+    )
     _say(f"{card.name} {card.variant}: {same}")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,14 @@ from skyloom.training.progress import Tick
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from skyloom.evaluation.labelled import LabelledSource
     from skyloom.models.card import Plain
     from skyloom.training.curves import History
 
-__all__ = ["RECIPE", "TrainRequest"]
+__all__ = ["EXAMPLES", "RECIPE", "TrainRequest", "command_of"]
+
+EXAMPLES = "examples"
+"""Folder of the workspace where a labelled catalog's arrays lie while a training runs."""
 
 RECIPE = "recipe."
 """What a recipe's settings begin with in the ``[training]`` of a card."""
@@ -34,8 +38,9 @@ class TrainRequest:
     """Name of these weights."""
     seed: int = 0
     """Of the training; splits by object have seeds of their own."""
-    data: pa.Table | Path | None = None
-    """Where the training set lies, or the training set; None: where the system looks by itself."""
+    data: pa.Table | LabelledSource | Path | None = None
+    """Where the training set lies, or the training set; None: where the system looks by itself.
+    A `LabelledSource` comes only to systems that say ``CATALOGS = True``."""
     device: DeviceSettings = field(default_factory=lambda: DeviceSettings("cpu", threads=1))
     resume: bool = False
     """Whether to go on from the checkpoints that an earlier run left."""
@@ -100,8 +105,23 @@ class TrainRequest:
         network : bool
             Whether the device has a say in the bits.
         """
-        device = f" --device {device_class(self.device).split()[0]}" if network else ""
-        return (
-            f"skyloom model train {name} --config card.toml --seed {self.seed}{device}"
-            f"{' --data DATA' if data else ''} --output DIR"
-        )
+        used = {"device": device_class(self.device)} if network else {}
+        return command_of(name, {"seed": self.seed, **used}, data=data)
+
+
+def command_of(name: str, training: Mapping[str, Plain], *, data: bool = False) -> str:
+    """Return the command that made weights, from what the ``[training]`` of their card says.
+
+    Weights that were made of a catalog (``catalog``, ``label`` and ``tensors`` are in the card) name it.
+
+    Examples
+    --------
+    >>> command_of("gamornet", {"seed": 3, "device": "cuda NVIDIA H100"})
+    'skyloom model train gamornet --config card.toml --seed 3 --device cuda --output DIR'
+    """
+    device = f" --device {str(training['device']).split()[0]}" if "device" in training else ""
+    told = " --data DATA" if data else ""
+    if "catalog" in training:
+        told += f" --catalog {training['catalog']} --label {training['label']}"
+        told += "".join(f" --tensors {name}=STORE" for name in str(training["tensors"]).split(", ") if name)
+    return f"skyloom model train {name} --config card.toml --seed {training['seed']}{device}{told} --output DIR"

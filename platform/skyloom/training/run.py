@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from skyloom.errors import ErrorKind, SpecError
+from skyloom.evaluation.labelled import LabelledSource, is_labelled
 from skyloom.models.card import Card
 from skyloom.runtime.device import DeviceSettings, use
 from skyloom.training.checkpoint import CHECKPOINT
 from skyloom.training.learners import TrainRequest, learner
 from skyloom.training.progress import Tick
 from skyloom.training.recipes import read_recipe
+from skyloom.training.request import EXAMPLES
 
 __all__ = ["train"]
 
@@ -25,7 +28,7 @@ def train(
     output: str | Path,
     *,
     recipe: Any = None,
-    data: pa.Table | str | Path | None = None,
+    data: pa.Table | LabelledSource | str | Path | None = None,
     seed: int = 0,
     device: DeviceSettings | None = None,
     resume: bool = False,
@@ -41,7 +44,7 @@ def train(
         Checkpoints and learning curves go to ``<output>.training`` beside it.
     recipe : Recipe or path, optional
         Of the system, or a file as `skyloom.training.recipes.read_recipe` has it; default: its own.
-    data : table or path, optional
+    data : table, LabelledSource or path, optional
         The training set, or its folder; for systems that read one. Default ``$SKYLOOM_DATA``.
     seed : int
         Of the training; the split by object has its own, fixed one.
@@ -60,12 +63,15 @@ def train(
     Raises
     ------
     SpecError
-        If there is no such model, it learns nothing, the recipe is refused, or there are checkpoints
-        of an earlier run and `resume` is false.
+        If there is no such model, it learns nothing, or not from catalogs, the recipe is refused, or
+        there are checkpoints of an earlier run and `resume` is false.
     NotFoundError
         If there are no data; the message says how to get them.
     """
     module, output = learner(name), Path(output)
+    if is_labelled(data) and not getattr(module, "CATALOGS", False):
+        msg = f"model {name} does not learn from labelled catalogs; leave --catalog out"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
     settings = dataclasses.replace(device or DeviceSettings("cpu"), threads=1)
     if recipe is None or isinstance(recipe, str | Path):
         recipe = module.Recipe() if recipe is None else read_recipe(name, module.Recipe, Path(recipe))
@@ -89,4 +95,5 @@ def train(
         card = module.train(request, recipe)
     for path in request.workspace.glob(f"**/{CHECKPOINT}"):
         path.unlink()
+    shutil.rmtree(request.folder(EXAMPLES), ignore_errors=True)
     return card

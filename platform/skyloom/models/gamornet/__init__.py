@@ -36,6 +36,7 @@ __all__ = [
     "FLAGS",
     "MEMBERS",
     "NAME",
+    "TOLERANCE",
     "Config",
     "Estimator",
     "build",
@@ -54,6 +55,15 @@ LIBRARIES = ("torch",)
 
 CLASSES = ("disk", "indeterminate", "bulge")
 MEMBERS = 3
+TOLERANCE: Mapping[str, float] = {
+    **{f"gm_p_{name}{kind}": 0.01 for name in ("disk", "indet", "bulge") for kind in ("", "_raw")},
+    "gm_class": 0.005,
+    "gm_set": 0.01,
+    "gm_p_sd": 0.01,
+    "gm_entropy": 0.02,
+    "gm_ood": 0.05,
+}
+"""Of each output, as `skyloom.models.card.Card.tolerance` has it: below what the networks differ by."""
 _COLUMNS = ("gm_p_disk", "gm_p_indet", "gm_p_bulge")
 _PIXELS = {"small": 0.396, "sdss": 0.396, "candels": 0.06}
 _SIZES = {"small": 64, "sdss": 167, "candels": 83}
@@ -145,7 +155,7 @@ def build(config: Config, weights: Weights | None) -> Estimator:
         ``BAD_WEIGHTS`` if the arrays do not fit the form.
     """
     if weights is None:
-        msg = f"{NAME} needs weights; make them: python -m skyloom.training.gamornet --output DIR"
+        msg = f"{NAME} needs weights; make them: `skyloom model train gamornet --output DIR`"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=NAME)
     from skyloom.models.gamornet.network import FORMS, build_network
     from skyloom.runtime.networks import Network, load_state

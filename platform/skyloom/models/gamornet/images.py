@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skyloom.runtime.contract import Flag
 from skyloom.runtime.tensors import tensor_values
 
-__all__ = ["FLAGS", "read_cutouts", "stretch"]
+__all__ = ["FLAGS", "NORMALISATION", "read_cutouts", "stretch"]
 
 NO_CUTOUT = Flag(0, "NO_CUTOUT", "no image covers the object")
 LOW_COVERAGE = Flag(1, "LOW_COVERAGE", "too few px of the cutout have data")
@@ -24,6 +24,13 @@ _GAUSSIAN = 1.4826
 """Standard deviation over median absolute deviation."""
 _LINEAR_SIGMAS = 3.0
 _SCALE = 4.0
+
+
+NORMALISATION = (
+    f"median of a frame {_BORDER} px wide subtracted, in units of its noise from the median absolute deviation, "
+    f"asinh(x / {_LINEAR_SIGMAS:g}) / {_SCALE:g}; px without data become 0"
+)
+"""What `stretch` does, in words."""
 
 
 def read_cutouts(
