@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.calibration import expected_calibration_error, reliability
-from skyloom.evaluation.radio import RADIO_SEED, RadioSet, radio_parts, read_radio, scorable_radio
+from skyloom.evaluation.labelled import LabelledSource
+from skyloom.evaluation.radio import CLASSES, RADIO_SEED, RadioSet, radio_parts, read_radio, scorable_radio
 from skyloom.evaluation.radio_transfer import accuracy, forest_of, transfer_scores
 from skyloom.evaluation.scores import ScoreTable, area_under_roc, bootstrap, log_loss
 from skyloom.evaluation.split import Parts
+from skyloom.evaluation.subgroups import binned, subgroup_scores
 from skyloom.features.radio_morphology import MORPHOLOGY, radio_morphology
 from skyloom.models import radio_galaxy
-from skyloom.models.card import Card, Score
+from skyloom.models.card import Card, Score, Subgroup
 from skyloom.models.conformal import prediction_sets
 from skyloom.models.probabilities import softmax, tempered
 from skyloom.models.radio_galaxy.outputs import mean_logits
@@ -36,6 +38,8 @@ REPORTED = (
 """ads:2021MNRAS.503.2369S, quoted from memory; on MiraBest's own test batch: another split than ours."""
 
 _FRII = 1
+_PIXEL_ARCSEC = 1.8
+_REACHES = (60.0, 120.0, 180.0)
 
 
 def ensemble_scores(
@@ -133,6 +137,7 @@ def evaluate(
     parts = radio_parts(data, seed=seed)
     test = parts.held_out
     ours, p = _of_networks(estimator, form, data.images[test], data.target[test])
+    share = np.bincount(data.target[parts.train], minlength=len(CLASSES)) / parts.train.sum()
     return ScoreTable(
         system=radio_galaxy.NAME,
         variant=variant,
@@ -146,23 +151,38 @@ def evaluate(
         reliability=reliability(p[:, _FRII], data.target[test] == _FRII, what="FR II"),
         note="MiraBest: real FIRST images, split by us (the published test batch is another). FR-DEEP: sources "
         "that trained none of the networks tested; MiraBest's networks see no source of MiraBest there.",
+        subgroups=_subgroups(p, data.images[test], data.target[test]),
+        priors={name: float(part) for name, part in zip(CLASSES, share, strict=True)},
     )
 
 
-def measure(system: System, card: Card, weights: Weights, data: pa.Table | Path | None) -> ScoreTable:
+def _subgroups(
+    p: NDArray[np.float64], images: NDArray[np.float32], target: NDArray[np.int64]
+) -> tuple[Subgroup, ...]:
+    """Score by class, and by how far a source reaches."""
+    reach = radio_morphology(images[:, 0])[:, MORPHOLOGY.index("extent")] * _PIXEL_ARCSEC
+    parts = (("class", np.array(CLASSES)[target]), ("extent above 3 sigma", binned(reach, _REACHES, "arcsec")))
+    return tuple(
+        score
+        for by, group in parts
+        for score in subgroup_scores("accuracy", accuracy, (p, target), by=by, group=group)
+    )
+
+
+def measure(
+    system: System, card: Card, weights: Weights, data: pa.Table | LabelledSource | Path | None
+) -> ScoreTable:
     """Score stored networks, beside those of the other form where they are shipped.
 
     Raises
     ------
     SpecError
-        If `data` is a table: published files are read.
+        If `data` is no folder: published files are read.
     NotFoundError
         If the files are not there; the message says where they come from.
     """
-    if isinstance(data, pa.Table):
-        msg = (
-            f"{radio_galaxy.NAME} is measured on published files; give the folder that holds mirabest/ and frdeep/"
-        )
+    if data is not None and not isinstance(data, Path):
+        msg = f"{radio_galaxy.NAME} is measured on published files: give the folder of mirabest/ and frdeep/"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     form = str(card.training["form"])
     own = _stored(card, weights, data)

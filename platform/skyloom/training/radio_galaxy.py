@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.evaluation import radio_galaxy as measured
 from skyloom.evaluation.calibration import fit_temperature
 from skyloom.evaluation.radio import (
     RADIO_FRACTIONS,
@@ -26,7 +25,6 @@ from skyloom.evaluation.radio import (
     scorable_radio,
 )
 from skyloom.evaluation.radio_transfer import stored_transfers
-from skyloom.evaluation.scores import ScoreTable
 from skyloom.models import radio_galaxy
 from skyloom.models.card import Card, Plain
 from skyloom.models.conformal import set_threshold
@@ -38,6 +36,7 @@ from skyloom.runtime.contract import Weights
 from skyloom.runtime.networks import Network, state_arrays
 from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty
+from skyloom.training.radio_card import card_of
 from skyloom.training.radio_fit import Recipe, fit_members, fit_transfers, folder_of
 
 __all__ = ["Recipe", "calibration_arrays", "train"]
@@ -74,21 +73,11 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     request.say("calibrating")
     arrays: dict[str, NDArray[Any]] = {**state_arrays(ensemble, "net."), **stored_transfers(nets)}
     arrays |= calibration_arrays(ensemble, data)
-    weights = Weights(arrays, {}, "")
-    request.say("measuring scores")
-    table = measured.evaluate(
-        radio_galaxy.build(radio_galaxy.Config(form=recipe.form), weights),
-        weights,
-        form=recipe.form,
-        variant=request.variant,
-        folder=folder,
-    )
     parts = radio_parts(data)
     training: dict[str, Plain] = {
         "data": "MiraBest (github fmporter/MiraBest): real FIRST images; FR-DEEP (github "
         "HongmingTang060313/FR-DEEP) for what transfer brings",
         "simulated": False,
-        "selection": "FR I and FR II labelled confidently, of standard morphology, by Miraghaei & Best 2017",
         "form": recipe.form,
         "members": radio_galaxy.MEMBERS,
         "split": f"by object, hash of its name within its class: {RADIO_FRACTIONS[0]:.0%} train (a tenth of them, "
@@ -101,7 +90,9 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
         "calibration": "temperature, sets and p-values on the calibration objects",
         **request.record(recipe, network=True, **curves, **further),
     }
-    return write_bundle(request.output, _card(request, training, table), arrays)
+    request.say("measuring scores")
+    card = card_of(Weights(arrays, {}, ""), training, request.variant, folder=folder)
+    return write_bundle(request.output, card, arrays)
 
 
 def calibration_arrays(ensemble: RadioEnsemble, data: RadioSet) -> dict[str, NDArray[Any]]:
@@ -126,29 +117,3 @@ def calibration_arrays(ensemble: RadioEnsemble, data: RadioSet) -> dict[str, NDA
         "conformal": np.array([set_threshold(own, _COVERAGE)]),
         **novelty.to_arrays(),
     }
-
-
-def _card(request: TrainRequest, training: dict[str, Plain], table: ScoreTable) -> Card:
-    config = radio_galaxy.Config(form=str(training["form"]))
-    return Card(
-        name=radio_galaxy.NAME,
-        variant=request.variant,
-        title=radio_galaxy.TITLE,
-        question=radio_galaxy.QUESTION,
-        source="ads:2021MNRAS.503.2369S (Scaife & Porter 2021); departures: see the modules",
-        intended_use="Sort resolved radio galaxies, one per FIRST cutout (150 px, 1.8 arcsec), into two classes.",
-        limits="Trained on confident labels of bright sources in one survey at one resolution: hybrids, bent and "
-        "compact sources get a class all the same, so look at fr_set and fr_p_sd. In NVSS, whose pixels are 8 "
-        "times as large, the classes do not hold, and fr_ood does not tell: see the scores. Calibrated and tested "
-        "on 100 to 140 objects: an accuracy has an error of 2 to 3 %. Labels were given by eye; fr_p_sd misses "
-        "what all networks got wrong.",
-        licence="BSD-3-Clause (weights); the images are the VLA's FIRST survey as MiraBest gives them",
-        command=request.command(radio_galaxy.NAME, data=True, network=True),
-        evaluate=f"skyloom model evaluate {radio_galaxy.NAME} --weights {request.variant}",
-        training=training,
-        flags={flag.name: flag.description for flag in radio_galaxy.FLAGS},
-        reads=tuple(column.name for column in radio_galaxy.reads(config)),
-        writes=tuple(column.name for column in radio_galaxy.writes(config)),
-        scores=table.scores,
-        reliability=table.reliability,
-    )

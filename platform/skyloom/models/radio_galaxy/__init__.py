@@ -34,6 +34,7 @@ __all__ = [
     "FLAGS",
     "MEMBERS",
     "NAME",
+    "TOLERANCE",
     "Config",
     "Estimator",
     "build",
@@ -55,6 +56,14 @@ MEMBERS = 5
 ORIENTATIONS = 8
 TILE_ROWS = 16
 """A tile takes ten passages (members and angles) whatever the rows in it, so it is small."""
+TOLERANCE: Mapping[str, float] = {
+    **dict.fromkeys(("fr_p1", "fr_p2", "fr_p1_raw", "fr_p2_raw", "fr_p_sd", "fr_p_sd_rot"), 0.01),
+    "fr_class": 0.005,
+    "fr_set": 0.01,
+    "fr_entropy": 0.02,
+    "fr_ood": 0.05,
+}
+"""Of each output, as `skyloom.models.card.Card.tolerance` has it: below what the networks differ by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

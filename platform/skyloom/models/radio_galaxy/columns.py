@@ -19,6 +19,7 @@ __all__ = [
     "FORMS",
     "LOW_COVERAGE",
     "NON_FINITE",
+    "NORMALISATION",
     "NO_CUTOUT",
     "SIDE_PX",
     "Config",
@@ -42,6 +43,13 @@ _CLIP_SIGMA = 3.0
 _PIXEL_SD = 0.033
 """Standard deviation of MiraBest's pixels when 255 is 1 (0.0326 measured): brings inputs to order one."""
 _MAD_TO_SIGMA = 1.4826
+
+
+NORMALISATION = (
+    f"what is below {_CLIP_SIGMA:g} sigma of the image's noise (from the median absolute deviation) becomes 0, "
+    f"then the brightest px becomes 1 / {_PIXEL_SD}; px without data become 0"
+)
+"""What `prepared` does, in words."""
 
 
 @dataclass(frozen=True, slots=True)
