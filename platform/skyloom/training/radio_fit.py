@@ -42,7 +42,7 @@ class Recipe:
     batch_rows: int = 50
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    transfer_epochs: int = 30
+    transfer_epochs: int = 40
     """Of each network of FR-DEEP."""
     transfer_rate: float = 3e-4
     """Learning rate of the network that goes on from FIRST to NVSS."""
