@@ -39,7 +39,7 @@ REPORTED = (
 
 _FRII = 1
 _PIXEL_ARCSEC = 1.8
-_REACHES = (60.0, 120.0, 180.0)
+_SIZES = (50.0, 100.0, 150.0)
 
 
 def ensemble_scores(
@@ -47,7 +47,7 @@ def ensemble_scores(
     p: NDArray[np.floating],
     members: NDArray[np.floating],
     target: NDArray[np.integer],
-    extent_px: NDArray[np.floating],
+    radius_px: NDArray[np.floating],
 ) -> tuple[Score, ...]:
     """Return the scores of calibrated probabilities on held-out objects.
 
@@ -60,7 +60,7 @@ def ensemble_scores(
     members : ndarray, shape (E, N, 2)
         Of each member: seeds of one architecture.
     target : ndarray of integers, shape (N,)
-    extent_px : ndarray, shape (N,)
+    radius_px : ndarray, shape (N,)
         Size of each source, for the scores of small and of large ones.
 
     Returns
@@ -74,13 +74,13 @@ def ensemble_scores(
     SpecError
         If the shapes do not fit each other.
     """
-    if p.shape != (len(target), 2) or members.shape[1:] != p.shape or extent_px.shape != target.shape:
-        shapes = f"probabilities {p.shape}, members {members.shape}, sizes {extent_px.shape}"
+    if p.shape != (len(target), 2) or members.shape[1:] != p.shape or radius_px.shape != target.shape:
+        shapes = f"probabilities {p.shape}, members {members.shape}, sizes {radius_px.shape}"
         msg = f"{shapes}: not of {len(target)} objects"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     each = np.array([accuracy(member, target) for member in members])
     spread = float(each.std(ddof=1)) if len(each) > 1 else float("nan")
-    small = extent_px <= np.median(extent_px)
+    small = radius_px <= np.median(radius_px)
     return (
         *_scores(who, p, target),
         Score(f"accuracy of one member, mean of {len(each)} seeds", who, float(each.mean()), spread),
@@ -159,9 +159,12 @@ def evaluate(
 def _subgroups(
     p: NDArray[np.float64], images: NDArray[np.float32], target: NDArray[np.int64]
 ) -> tuple[Subgroup, ...]:
-    """Score by class, and by how far a source reaches."""
-    reach = radio_morphology(images[:, 0])[:, MORPHOLOGY.index("extent")] * _PIXEL_ARCSEC
-    parts = (("class", np.array(CLASSES)[target]), ("extent above 3 sigma", binned(reach, _REACHES, "arcsec")))
+    """Score by class, and by the size of a source."""
+    size = 2.0 * _PIXEL_ARCSEC * _radius(images)
+    parts = (
+        ("class", np.array(CLASSES)[target]),
+        ("diameter of 90 % of the light", binned(size, _SIZES, "arcsec")),
+    )
     return tuple(
         score
         for by, group in parts
@@ -211,14 +214,13 @@ def _of_networks(
     mean = mean_logits(logits)[:, 0]
     p = tempered(mean, estimator.temperature)
     members = tempered(logits[:, 0], estimator.temperature).transpose(1, 0, 2)
-    extent = radio_morphology(images[:, 0])[:, MORPHOLOGY.index("extent")]
     frii, right = softmax(mean)[:, _FRII], target == _FRII
     inside = prediction_sets(p, estimator.conformal)
     held = inside[np.arange(len(target)), target]
     both = np.asarray(inside.all(axis=1))
     ece = expected_calibration_error
     return (
-        *ensemble_scores(who, p, members, target, extent),
+        *ensemble_scores(who, p, members, target, _radius(images)),
         Score(
             "calibration error, before calibration", who, ece(frii, right), bootstrap(ece, frii, right), "lower"
         ),
@@ -226,6 +228,11 @@ def _of_networks(
         Score("sets of both classes", who, float(both.mean()), bootstrap(np.mean, both), "lower"),
         Score("largest change of fr_p2, 8 symmetries", who, largest_change(estimator, images), better="lower"),
     ), p
+
+
+def _radius(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the radius, px, of 90 % of the light: specks of noise far from a source hardly change it."""
+    return radio_morphology(images[:, 0])[:, MORPHOLOGY.index("radius_90")]
 
 
 def largest_change(estimator: radio_galaxy.Estimator, images: NDArray[np.float32]) -> float:
