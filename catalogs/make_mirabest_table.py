@@ -1,13 +1,11 @@
 """Write the MiraBest images as a table with positions, which are in the names of their files.
 
     python catalogs/make_mirabest_table.py $SKYLOOM_DATA/mirabest/mirabest_batches_792_150x150.parquet m.parquet
-    skyloom catalog import m.parquet --id mirabest_id --output hats/mirabest
-    skyloom cutouts import hats/mirabest --from m.parquet --columns image --shape 150 150 \
-        --pixel-arcsec 1.8 --output stores/mirabest
+
+What to do with it: `catalogs/imports/mirabest.toml`. The folder of the new table is made.
 
 A file is called ``CLASS_RA_DEC.png``, in degrees (J2000). ``mirabest_id`` is the place of the row
-in the table read. Images keep their grey levels, 0 to 255, as float32. The table that this
-writes has the images in it: import it whole, or leave `image` out of the catalog in an import file.
+in the table read. Images keep their grey levels, 0 to 255, as float32.
 """
 
 from __future__ import annotations
@@ -42,4 +40,6 @@ def table_of(source: Path) -> pa.Table:
 
 
 if __name__ == "__main__":
-    pq.write_table(table_of(Path(sys.argv[1])), sys.argv[2])
+    target = Path(sys.argv[2])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table_of(Path(sys.argv[1])), target)

@@ -1,14 +1,15 @@
-"""Turning by right angles moves pixels and nothing else; an epoch sees every image once."""
+"""Turning by right angles moves pixels and nothing else; a batch turns every image its own way."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 
 from skyloom.errors import SpecError
 from skyloom.nn.dihedral import transform
-from skyloom.training.radio_augmentation import turned, turned_batches
+from skyloom.training.radio_augmentation import turn_at_random, turned
 
 
 def images(n=5, side=9):
@@ -40,33 +41,25 @@ def test_a_round_source_keeps_its_light_under_any_turn():
     assert_allclose(there.sum(dim=(1, 2, 3)), source.sum(dim=(1, 2, 3)), rtol=1e-3)
 
 
-def test_an_epoch_sees_every_image_once_and_the_next_one_in_another_way():
-    generator = torch.Generator().manual_seed(3)
-    target = torch.arange(5)
-    first = list(turned_batches(images(), target, batch_rows=2, generator=generator))
-    second = list(turned_batches(images(), target, batch_rows=2, generator=generator))
-    assert [len(y) for _, y in first] == [2, 2, 1]
-    assert sorted(torch.cat([y for _, y in first]).tolist()) == target.tolist()
-    assert not torch.equal(first[0][0], second[0][0])
+def batch_of(n=5):
+    return {"image": images(n).float().numpy(), "weight": np.arange(n)}
 
 
-def test_the_same_seed_gives_the_same_epoch():
-    epochs = [
-        torch.cat(
-            [
-                x
-                for x, _ in turned_batches(
-                    images(), torch.arange(5), batch_rows=2, generator=torch.Generator().manual_seed(7)
-                )
-            ]
-        )
-        for _ in range(2)
-    ]
-    assert torch.equal(*epochs)
+def test_every_batch_comes_in_another_way_and_nothing_but_the_image_turns():
+    rng = np.random.default_rng(3)
+    first, second = turn_at_random(batch_of(), rng), turn_at_random(batch_of(), rng)
+    assert first["image"].shape == (5, 1, 9, 9)
+    assert first["image"].dtype == np.float32
+    assert not np.array_equal(first["image"], second["image"])
+    assert np.array_equal(first["weight"], np.arange(5))
+    assert np.array_equal(batch_of()["image"], images().float().numpy())
 
 
-def test_what_cannot_be_turned_or_cut_is_refused():
+def test_the_same_seed_turns_the_same_way():
+    first, second = (turn_at_random(batch_of(), np.random.default_rng(7))["image"] for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_what_is_not_square_is_not_turned():
     with pytest.raises(SpecError, match="square"):
         turned(torch.zeros(1, 1, 4, 5), torch.zeros(1), torch.zeros(1, dtype=torch.bool))
-    with pytest.raises(SpecError, match="batch_rows"):
-        next(turned_batches(images(), torch.arange(5), batch_rows=0, generator=torch.Generator()))

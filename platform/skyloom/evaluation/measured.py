@@ -21,6 +21,7 @@ _MEASURED = {
     "alert-stamp": "skyloom.evaluation.alert_stamp",
     "gamornet": "skyloom.evaluation.gamornet",
     "periodic-class": "skyloom.evaluation.periodic_class",
+    "radio-galaxy": "skyloom.evaluation.radio_galaxy",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",
 }

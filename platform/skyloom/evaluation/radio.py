@@ -17,12 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from skyloom.errors import DataError, ErrorKind, NotFoundError
 from skyloom.evaluation.split import Parts
+from skyloom.models import radio_galaxy
+from skyloom.models.radio_galaxy.columns import CUTOUT
+from skyloom.runtime.tensors import tensor_column
 
-__all__ = ["CLASSES", "RADIO_FRACTIONS", "RADIO_SEED", "RadioSet", "object_names", "radio_parts", "read_radio"]
+__all__ = [
+    "CLASSES",
+    "RADIO_FRACTIONS",
+    "RADIO_SEED",
+    "RadioSet",
+    "object_names",
+    "radio_parts",
+    "read_radio",
+    "scorable_radio",
+]
 
 CLASSES = ("FRI", "FRII")
 RADIO_FRACTIONS = (0.65, 0.15, 0.20)
@@ -86,6 +99,17 @@ def read_radio(name: str, folder: str | Path | None = None) -> RadioSet:
     images = pixels.reshape(-1, 1, _SIDE_PX, _SIDE_PX)
     names = object_names(table["filename"].to_pylist(), images)
     return RadioSet(images.astype(np.float32), target, names, np.array(table["batch"].to_pylist()))
+
+
+def scorable_radio(data: RadioSet) -> RadioSet:
+    """Return the rows that a job would score, their images as `skyloom.models.radio_galaxy.inputs` makes them.
+
+    A few published images are empty; a job flags those.
+    """
+    rows = pa.RecordBatch.from_arrays([tensor_column(data.images)], names=[CUTOUT])
+    made = radio_galaxy.inputs(radio_galaxy.Config(), rows)
+    kept = made.scorable
+    return RadioSet(made.arrays["image"], data.target[kept], data.objects[kept], data.batch[kept])
 
 
 def object_names(files: list[str], images: NDArray[np.uint8]) -> NDArray[np.str_]:

@@ -17,6 +17,7 @@ _SYSTEMS = {
     "gamornet": "skyloom.models.gamornet",
     "lightcurve-features": "skyloom.models.lightcurve_features",
     "periodic-class": "skyloom.models.periodic_class",
+    "radio-galaxy": "skyloom.models.radio_galaxy",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",
 }

@@ -16,6 +16,7 @@ _LEARNERS = {
     "alert-stamp": "skyloom.training.alert_stamp",
     "gamornet": "skyloom.training.gamornet",
     "periodic-class": "skyloom.training.periodic_class",
+    "radio-galaxy": "skyloom.training.radio_galaxy",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
 }

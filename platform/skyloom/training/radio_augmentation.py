@@ -7,15 +7,18 @@ see them; the angles in between do. Every epoch sees each image once, in a new o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from skyloom.errors import ErrorKind, SpecError
 
-__all__ = ["turned", "turned_batches"]
+__all__ = ["turn_at_random", "turned"]
 
 
 def turned(images: Tensor, angle_rad: Tensor, mirror: Tensor) -> Tensor:
@@ -50,29 +53,17 @@ def turned(images: Tensor, angle_rad: Tensor, mirror: Tensor) -> Tensor:
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def turned_batches(
-    images: Tensor, target: Tensor, *, batch_rows: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch in random order and orientation: images (B, C, H, H) and targets (B,).
+def turn_at_random(arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Return a batch with each ``image`` mirrored every other time and turned by an angle of its own.
 
     Parameters
     ----------
-    images : Tensor, shape (N, C, H, H)
-    target : Tensor, shape (N,)
-    batch_rows : int
-        Rows of a batch; the last one may have fewer.
-    generator : torch.Generator
-        Gives order and orientations; advances, so that the next epoch is another one.
-
-    Raises
-    ------
-    SpecError
-        If `batch_rows` is not positive or there are not as many targets as images.
+    arrays : mapping
+        ``image``, shape (B, C, H, H), and others, which stay.
+    rng : Generator
+        Gives the orientations; advances, so that the next epoch shows others.
     """
-    if batch_rows < 1 or len(images) != len(target):
-        msg = f"needs a positive batch_rows and a target per image, got {batch_rows}, {len(images)}, {len(target)}"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
-    for rows in torch.split(torch.randperm(len(images), generator=generator), batch_rows):
-        angle = 2.0 * torch.pi * torch.rand(len(rows), generator=generator)
-        mirror = torch.rand(len(rows), generator=generator) < 0.5
-        yield turned(images[rows], angle, mirror), target[rows]
+    images = torch.from_numpy(np.require(arrays["image"], requirements=["C", "W"]))
+    angle = torch.from_numpy(2.0 * np.pi * rng.random(len(images)))
+    mirror = torch.from_numpy(rng.random(len(images)) < 0.5)
+    return {**arrays, "image": turned(images, angle, mirror).numpy()}

@@ -24,7 +24,7 @@ __all__ = ["main", "recard"]
 
 CardOf = Callable[[Weights, Mapping[str, Plain], str], Card]
 
-_CARDS = {"gamornet": "skyloom.training.gamornet_card"}
+_CARDS = {"gamornet": "skyloom.training.gamornet_card", "radio-galaxy": "skyloom.training.radio_card"}
 """Where `card_of` of a system lies; a system that learns from published files makes its card in `rebuild`."""
 
 

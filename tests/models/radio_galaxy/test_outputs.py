@@ -21,8 +21,9 @@ def novelty():
     return fit_novelty(FEATURES, np.arange(200) % 2, np.arange(4), train, ~train)
 
 
-def made(logits, novelty, scale=1.0, bias=(0.0, 0.0)):
-    return columns_of(logits, FEATURES[: len(logits)], scale=scale, bias=np.array(bias), novelty=novelty)
+def made(logits, novelty, temperature=1.0, conformal=0.3):
+    features = FEATURES[: len(logits)]
+    return columns_of(logits, features, temperature=temperature, conformal=conformal, novelty=novelty)
 
 
 def test_every_declared_column_comes_in_its_type(novelty):
@@ -35,7 +36,7 @@ def test_every_declared_column_comes_in_its_type(novelty):
 
 
 def test_probabilities_add_to_one_and_the_class_is_the_larger(novelty):
-    out = made(LOGITS, novelty, 0.5, (0.2, -0.2))
+    out = made(LOGITS, novelty, 2.0)
     for end in ("", "_raw"):
         assert_allclose(out[f"fr_p1{end}"] + out[f"fr_p2{end}"], 1.0, rtol=1e-6)
     assert_array_equal(out["fr_class"] == "FRII", out["fr_p2"] > out["fr_p1"])
@@ -47,7 +48,16 @@ def test_without_calibration_both_probabilities_are_the_same(novelty):
 
 
 def test_a_higher_temperature_is_less_sure(novelty):
-    assert (made(LOGITS, novelty, 0.2)["fr_entropy"] > made(LOGITS, novelty)["fr_entropy"]).all()
+    assert (made(LOGITS, novelty, 5.0)["fr_entropy"] > made(LOGITS, novelty)["fr_entropy"]).all()
+
+
+def test_the_set_has_the_class_and_all_that_reach_the_threshold(novelty):
+    out = made(LOGITS, novelty, conformal=0.3)
+    for k in range(6):
+        names = set(out["fr_set"][k].split("|"))
+        reach = {name for name, p in (("FRI", out["fr_p1"][k]), ("FRII", out["fr_p2"][k])) if p >= 0.3}
+        assert names == reach | {out["fr_class"][k]}
+    assert (made(LOGITS, novelty, conformal=0.0)["fr_set"] == "FRI|FRII").all()
 
 
 def test_members_that_agree_and_orientations_that_agree_have_no_spread(novelty):
@@ -66,6 +76,6 @@ def test_the_mean_is_over_members():
 def test_a_row_has_the_same_bits_alone(novelty):
     whole = made(LOGITS, novelty)
     for k in range(6):
-        alone = columns_of(LOGITS[k : k + 1], FEATURES[k : k + 1], scale=1.0, bias=np.zeros(2), novelty=novelty)
+        alone = columns_of(LOGITS[k : k + 1], FEATURES[k : k + 1], temperature=1.0, conformal=0.3, novelty=novelty)
         for name, values in whole.items():
             assert_array_equal(alone[name][0], values[k])

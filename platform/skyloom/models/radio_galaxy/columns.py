@@ -16,8 +16,10 @@ __all__ = [
     "BLANK_IMAGE",
     "CUTOUT",
     "FLAGS",
+    "FORMS",
     "LOW_COVERAGE",
     "NON_FINITE",
+    "NORMALISATION",
     "NO_CUTOUT",
     "SIDE_PX",
     "Config",
@@ -25,6 +27,8 @@ __all__ = [
     "prepared",
     "tensors_of",
 ]
+
+FORMS = ("equivariant", "plain")
 
 CUTOUT = "cutout"
 SIDE_PX = 150
@@ -41,16 +45,28 @@ _PIXEL_SD = 0.033
 _MAD_TO_SIGMA = 1.4826
 
 
+NORMALISATION = (
+    f"what is below {_CLIP_SIGMA:g} sigma of the image's noise (from the median absolute deviation) becomes 0, "
+    f"then the brightest px becomes 1 / {_PIXEL_SD}; px without data become 0"
+)
+"""What `prepared` does, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Settings of the classifier."""
 
+    form: str = "equivariant"
+    """``equivariant`` or ``plain``: the twins have weights of their own."""
     min_coverage: float = 0.9
     """Share of the cutout's pixels with data below which a row is not scored."""
     min_peak_sigma: float = 5.0
     """Brightest pixel in units of the cutout's noise below which a row is not scored."""
 
     def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            msg = f"form must be {' or '.join(FORMS)}, got {self.form!r}"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, form=self.form)
         if not 0.0 < self.min_coverage <= 1.0 or self.min_peak_sigma < _CLIP_SIGMA:
             msg = (
                 f"min_coverage lies in (0, 1] and min_peak_sigma is at least {_CLIP_SIGMA}; "

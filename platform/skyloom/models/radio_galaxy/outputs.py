@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyloom.columns import Column
+from skyloom.models.conformal import prediction_sets, set_names
 from skyloom.models.novelty import Novelty
-from skyloom.models.probabilities import calibrated, entropy, softmax
+from skyloom.models.probabilities import entropy, softmax, tempered
 
 __all__ = ["CLASSES", "columns_of", "mean_logits", "writes_of"]
 
@@ -18,7 +19,7 @@ CLASSES = ("FRI", "FRII")
 
 
 def writes_of() -> tuple[Column, ...]:
-    """Return the class, its probabilities before and after calibration, their spreads, and the p-value."""
+    """Return the class, its probabilities before and after calibration, spreads, the set, and the p-value."""
     of = "stat.probability;src.class"
     return (
         Column("fr_class", "", "more probable Fanaroff-Riley class: FRI or FRII", "string", "src.class"),
@@ -26,6 +27,7 @@ def writes_of() -> tuple[Column, ...]:
         Column("fr_p2", "", "calibrated probability of FR II, brightest at the edges", "float32", of),
         Column("fr_p1_raw", "", "probability of FR I as the networks give it, not calibrated", "float32", of),
         Column("fr_p2_raw", "", "probability of FR II as the networks give it, not calibrated", "float32", of),
+        Column("fr_set", "", "classes: the true one is among them in 90 % of cases", "string", "src.class"),
         Column(
             "fr_p_sd",
             "",
@@ -66,8 +68,8 @@ def columns_of(
     logits: NDArray[np.floating],
     features: NDArray[np.float32],
     *,
-    scale: float,
-    bias: NDArray[np.float64],
+    temperature: float,
+    conformal: float,
     novelty: Novelty,
 ) -> dict[str, NDArray[Any]]:
     """Return one array of shape (M,) per column of `writes_of`.
@@ -78,22 +80,24 @@ def columns_of(
         Of A orientations, the image as it is first, and E members; FR I first.
     features : ndarray of float32, shape (M, F)
         Penultimate layer.
-    scale : float
-        Inverse temperature.
-    bias : ndarray, shape (2,)
+    temperature : float
+        As `skyloom.evaluation.calibration.fit_temperature` finds it: keeps the order of the classes.
+    conformal : float
+        Calibrated probability from which a class is in the set.
     novelty : Novelty
         Fitted on the same features.
     """
     mean = mean_logits(logits)
     raw = softmax(mean[:, 0])
-    p = calibrated(mean, scale, bias)
-    members = calibrated(logits[:, 0].astype(np.float64), scale, bias)
+    p = tempered(mean, temperature)
+    members = tempered(logits[:, 0].astype(np.float64), temperature)
     return {
         "fr_class": np.array(CLASSES)[p[:, 0].argmax(axis=1)],
         "fr_p1": p[:, 0, 0].astype(np.float32),
         "fr_p2": p[:, 0, 1].astype(np.float32),
         "fr_p1_raw": raw[:, 0].astype(np.float32),
         "fr_p2_raw": raw[:, 1].astype(np.float32),
+        "fr_set": set_names(prediction_sets(p[:, 0], conformal), CLASSES),
         "fr_p_sd": members[:, :, 1].std(axis=1).astype(np.float32),
         "fr_p_sd_rot": p[:, :, 1].std(axis=1).astype(np.float32),
         "fr_entropy": entropy(p[:, 0]).astype(np.float32),
