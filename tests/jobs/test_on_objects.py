@@ -13,10 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import toy_tensors
+from skyloom.catalog import open_catalog as open_hats
+from skyloom.catalog import read_partition
+from skyloom.engine import Limits
+from skyloom.engine.isolation import IsolatedProcessor
 from skyloom.errors import ErrorKind, NotFoundError, SpecError
 from skyloom.jobs import layer_history, list_layers, open_catalog, open_layer, run
+from skyloom.jobs.plan import plan_job
+from skyloom.jobs.scoring import Scoring
 from skyloom.jobs.spec import parse_job
 from skyloom.models import registry
+from skyloom.runtime.contract import CUTOUT_MISSING, KILLED_WORKER
 from skyloom.storage import open_store
 from tensor_stores import write_tensors
 from tests import seaweed
@@ -146,27 +153,57 @@ def test_a_job_file_with_a_key_in_it_is_refused(section):
     assert "canary" not in caught.value.message
 
 
-def test_tensors_on_a_bucket_give_the_rows_of_the_same_on_a_disk(
-    shared_tiny_catalog, job_of, bucket, tmp_path, monkeypatch
-):
+@pytest.fixture
+def toy(monkeypatch):
     monkeypatch.setitem(registry._SYSTEMS, "toy-tensors", "toy_tensors")
     monkeypatch.setitem(sys.modules, "toy_tensors", toy_tensors)
-    local = write_tensors(tmp_path / "stamps", shared_tiny_catalog)
-    remote = open_store(f"{bucket}/stores/stamps")
+
+
+def copied(local, url):
+    store = open_store(url)
     for path in sorted(local.rglob("*")):
         if path.is_file():
-            remote.put_if_absent(path.relative_to(local).as_posix(), path.read_bytes())
+            store.put_if_absent(path.relative_to(local).as_posix(), path.read_bytes())
+    return store.root
+
+
+def toy_job(job_of, catalog, place, tmp_path, name):
+    where = {"input": {"tensors": {"cutout": place}}, "output": {"store": str(tmp_path / name)}}
+    return job_of(catalog, model="toy-tensors", layer="toy", **where)
+
+
+def test_tensors_on_a_bucket_give_the_rows_of_the_same_on_a_disk(
+    shared_tiny_catalog, job_of, bucket, tmp_path, toy
+):
+    local = write_tensors(tmp_path / "stamps", shared_tiny_catalog)
+    remote = copied(local, f"{bucket}/stores/stamps")
     tables = []
-    for name, place in (("disk", str(local)), ("bucket", remote.root)):
-        job = job_of(
-            shared_tiny_catalog,
-            model="toy-tensors",
-            layer="toy",
-            input={"tensors": {"cutout": place}},
-            output={"store": str(tmp_path / name)},
-        )
-        report = run(job, cluster="in-process", progress=False)
-        assert report.rows == 240
+    for name, place in (("disk", str(local)), ("bucket", remote)):
+        job = toy_job(job_of, shared_tiny_catalog, place, tmp_path, name)
+        assert run(job, cluster="in-process", progress=False).rows == 240
         tables.append(table_of(open_layer("toy", tmp_path / name)))
     assert tables[0].equals(tables[1])
-    assert tables[0]["total"].null_count < 60
+    assert 0 < tables[0]["total"].null_count < 60
+
+
+def test_a_row_that_kills_is_alone_in_quarantine_also_where_its_image_is_on_a_bucket(
+    tiny_catalog, job_of, bucket, tmp_path, toy
+):
+    catalog = tiny_catalog(rows=20, threshold=500)
+    whole = pa.concat_tables(
+        [read_partition(str(catalog), p, ["object_id"]) for p in open_hats(catalog).partitions()]
+    )
+    killer = next(i for i in whole["object_id"].to_pylist() if i % 7 and i % 11)
+    local = write_tensors(tmp_path / "stamps", catalog, special=[(killer, toy_tensors.KILLS)])
+    job = toy_job(job_of, catalog, copied(local, f"{bucket}/stores/stamps"), tmp_path, "layers")
+    planned = plan_job(job)
+    limits = Limits(max_bad_fraction=0.5, memory_bytes=4_000_000_000, deadline_s=60.0)
+    done = IsolatedProcessor(Scoring(planned.plan.settings), limits, lambda: None)
+    faults = []
+    for task in planned.tasks:
+        found = done.process(task)
+        faults += [(fault.cause, found.table["object_id"][fault.row].as_py()) for fault in found.faults]
+        flags = dict(zip(found.table["object_id"].to_pylist(), found.table["toy_flag"].to_pylist(), strict=True))
+        assert flags.get(killer, KILLED_WORKER.mask) == KILLED_WORKER.mask
+        assert all(flag in {0, 1 | CUTOUT_MISSING.mask} for i, flag in flags.items() if i != killer)
+    assert faults == [("signal 11", killer)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from skyloom.errors import DataError, NotFoundError, SpecError, TransientError
 from skyloom.storage import open_store
 from skyloom.tensors import CORRUPT, MISSING, check_store, create_store, open_tensors
+from skyloom.tensors.partition import PartitionTensors
 from tensor_stores import CHUNK, KEY, damaged, fill, layout_of, sample, shard_of
 
 
@@ -105,6 +107,22 @@ def test_arrays_that_are_not_there_are_said_with_their_place(local, memory):
         open_tensors(memory + "-other")
     with pytest.raises(NotFoundError, match="has no partition"):
         remote.statement("Norder=0/Dir=0/Npix=1")
+
+
+def test_a_copy_on_disk_is_read_as_the_store_is_faults_included(local, memory, tmp_path):
+    store, _ = local
+    damaged(store, "flip", chunk=1)
+    shard_of(store, 1).unlink()
+    partition = open_tensors(copied(Path(store.location), memory)).open_partition(KEY)
+    copy = partition.copied_to(tmp_path / "copy")
+    for here, there in zip(partition.read(0, 53), copy.read(0, 53), strict=True):
+        np.testing.assert_array_equal(there, here)
+    assert {0, CORRUPT, MISSING} == set(copy.read(0, 53).faults.tolist())
+    assert copy.store.location == memory
+    outside = replace(partition.statement, files={"../../../outside": (1, "xxh3:0")})
+    with pytest.raises(SpecError):
+        PartitionTensors(partition.store, KEY, outside).copied_to(tmp_path / "deep" / "copy")
+    assert not list((tmp_path / "copy").rglob(".tmp-*"))
 
 
 def test_a_store_is_not_made_on_objects(memory):

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
@@ -29,7 +30,7 @@ from skyloom import errors
 from skyloom.engine.processor import Fault, Piece, Rows
 from skyloom.errors import ErrorKind, RowError, SkyloomError
 
-__all__ = ["MEMORY", "TIMEOUT", "Attempt", "Child", "limit_memory"]
+__all__ = ["MEMORY", "TIMEOUT", "Attempt", "Child", "Forkable", "limit_memory"]
 
 MEMORY, TIMEOUT = "memory", "timeout"
 TICK_S, LOOKS = 0.02, 8
@@ -47,6 +48,15 @@ MESSAGE_CHARS = 500
 _HAS_CLOCKS = sys.platform.startswith("linux")
 _SPAN = struct.Struct("<qq")
 _PR_SET_PDEATHSIG = 1
+
+
+@runtime_checkable
+class Forkable(Protocol):
+    """Rows that have something to do before a process is forked that computes them."""
+
+    def before_fork(self) -> None:
+        """Let go of all that threads of this process serve; cheap if it was done before."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,14 @@ class Child:
     Parameters
     ----------
     rows : Rows
-        Inherited by the child.
+        Inherited by the child; they may be `Forkable`.
     memory_bytes : int or None
         What the child may allocate beyond what it inherits; None for no limit.
     """
 
     def __init__(self, rows: Rows, memory_bytes: int | None) -> None:
+        if isinstance(rows, Forkable):
+            rows.before_fork()
         self._pipe, theirs = multiprocessing.Pipe()
         self.fresh = True
         self.alive = True

@@ -208,6 +208,10 @@ class ScoringRows:
         one = pa.table([_stored(column) for column in rows.columns], names=rows.schema.names)
         return rows_digest(one, one.column_names)
 
+    def before_fork(self) -> None:
+        """Make the tensors readable in a forked process; see `skyloom.engine.child.Forkable`."""
+        self._tensors.before_fork()
+
     def _beside(self, start: int, scored: pa.RecordBatch) -> pa.Table:
         """Return scored rows beside the columns that repeat the catalog's."""
         repeated = self._repeated.slice(start, scored.num_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from skyloom.errors import ConflictError, DataError, ErrorKind, NotFoundError, S
 from skyloom.jobs.sources import same_unit
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING
 from skyloom.runtime.tensors import TensorInput, tensor_column
-from skyloom.storage import canonical_json, sha256_bytes
+from skyloom.storage import LocalStore, canonical_json, sha256_bytes
 from skyloom.tensors import CORRUPT, Cutouts, Statement, TensorSlice, TensorStore, key_arrays, open_tensors
 
 __all__ = ["AHEAD", "TensorRows", "TensorSource", "bind_tensors", "catalog_part", "open_stores", "task_digest"]
@@ -223,6 +224,7 @@ class TensorRows:
             raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, key=key)
         self._partitions = {name: store.open_partition(key, statements[name]) for name, store in stores.items()}
         self._stores, self._units = stores, units
+        self._copies: dict[str, tempfile.TemporaryDirectory[str]] = {}
         self._step = min((store.slice_rows() for store in stores.values()), default=0)
 
     def __bool__(self) -> bool:
@@ -237,6 +239,13 @@ class TensorRows:
             first = last
         if start == stop:
             yield start, stop
+
+    def before_fork(self) -> None:
+        """Copy what lies on an object store to a temporary directory, once: its client's threads do not fork."""
+        for name, partition in self._partitions.items():
+            if not isinstance(partition.store.files, LocalStore):
+                folder = self._copies.setdefault(name, tempfile.TemporaryDirectory(prefix="skyloom-tensors-"))
+                self._partitions[name] = partition.copied_to(folder.name)
 
     def read(self, cut: tuple[int, int]) -> _Read:
         """Read the tensors of some rows."""

@@ -6,6 +6,8 @@ fills what is missing and says nothing; so the index of the shard is asked.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyloom.errors import DataError, ErrorKind, NotFoundError
+from skyloom.storage import LocalStore
 from skyloom.tensors.layout import Layout, Statement
 
 if TYPE_CHECKING:
@@ -72,6 +75,26 @@ class PartitionTensors:
         )
         coverage[faults > 0] = 0.0
         return TensorSlice(values, coverage, faults, self._psf[start:stop].copy())
+
+    def copied_to(self, folder: str) -> PartitionTensors:
+        """Copy the partition's files into a directory, and return a reader of the copy.
+
+        What is missing or broken is so in the copy, too; errors name the store, not the copy.
+
+        Raises
+        ------
+        TransientError
+            If the store does not answer.
+        SpecError
+            If a name in the statement leads out of the partition.
+        """
+        local = LocalStore(folder)
+        for name in (f"{self.key}/{file}" for file in ("zarr.json", *self.statement.files)):
+            with suppress(NotFoundError):
+                data, path = self.store.files.read(name), local.path(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        return PartitionTensors(replace(self.store, files=local), self.key, self.statement)
 
     @cached_property
     def _psf(self) -> NDArray[np.float32]:
