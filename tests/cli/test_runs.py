@@ -39,7 +39,7 @@ COMPUTING = {"device": "cpu", "precision": "bfloat16", "channels_last": True, "t
 def jobs(monkeypatch):
     asked = {}
     plan = types.SimpleNamespace(
-        job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7, numerics=NUMERICS,
+        job_id="abc", tasks=[1, 2], rows=10, bytes=99, memory_bytes=7, numerics=NUMERICS, criteria=None,
         computing=COMPUTING,
         elsewhere="finished job xyz is this one",
         schema=pa.schema([Column("score", "mag", "how strange", ucd="phot.mag").field()]),

@@ -25,7 +25,7 @@ from skyloom.jobs.scoring import Scoring
 from skyloom.jobs.tensors import TensorRows
 from skyloom.models import registry
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING, KILLED_WORKER
-from tests.jobs.test_tensors import make_store
+from tests.tensor_stores import write_tensors
 
 CRITERIA = ("count(lc.mjd) >= 20", "hostgal_photoz < 0.8", "not ddf or mwebv < 0.1")
 
@@ -196,7 +196,7 @@ def tensor_job(job_of, catalog, store, **sections):
 def test_images_of_ineligible_rows_say_nothing_however_slices_are_cut(
     tmp_path, shared_tiny_catalog, job_of, monkeypatch, slice_rows
 ):
-    store = make_store(tmp_path / "store", shared_tiny_catalog)
+    store = write_tensors(tmp_path / "store", shared_tiny_catalog)
     monkeypatch.setattr("skyloom.tensors.read.TensorStore.slice_rows", lambda self: slice_rows)
     plain = layer_rows(
         done(tensor_job(job_of, shared_tiny_catalog, store, output={"store": str(tmp_path / "plain")}))
@@ -214,7 +214,7 @@ def test_images_of_ineligible_rows_say_nothing_however_slices_are_cut(
 
 def test_slices_without_an_eligible_row_are_not_read(tmp_path, tiny_catalog, job_of, monkeypatch):
     catalog = tiny_catalog(rows=60, threshold=500)
-    store = make_store(tmp_path / "store", catalog)
+    store = write_tensors(tmp_path / "store", catalog)
     monkeypatch.setattr("skyloom.tensors.read.TensorStore.slice_rows", lambda self: 8)
     read, plain = [], TensorRows.read
     monkeypatch.setattr(TensorRows, "read", lambda self, cut: read.append(cut) or plain(self, cut))
@@ -235,7 +235,7 @@ def test_a_row_that_kills_is_found_among_the_eligible_ones_and_the_counts_surviv
     usable = (ids % 11 != 0) & (ids % 7 != 0) & np.isfinite(z)
     killer, harmless = int(ids[usable & (z < 0.8)][0]), int(ids[usable & (z > 0.8)][0])
     special = [(killer, toy_tensors.KILLS), (harmless, toy_tensors.KILLS)]
-    store = make_store(tmp_path / "store", catalog, special=special)
+    store = write_tensors(tmp_path / "store", catalog, special=special)
     planned = plan_job(tensor_job(job_of, catalog, store, eligibility=("hostgal_photoz < 0.8",)))
     task = next(
         t for t in planned.tasks
