@@ -33,7 +33,6 @@ class Moment:
     done: int
     failed: int
     rows_per_s: float
-    quarantined: int
 
 
 @dataclass(slots=True)
@@ -58,9 +57,7 @@ class Watched:
         if not last and self.moments and now_s < self.moments[-1].time_s + self._every_s:
             return
         tally = self.tally
-        self.moments.append(
-            Moment(now_s, tally.partitions_done, tally.failed, tally.rate(now_s), tally.quarantined)
-        )
+        self.moments.append(Moment(now_s, tally.partitions_done, tally.failed, tally.rate(now_s)))
         if len(self.moments) > SAMPLES:
             self.moments = deque(list(self.moments)[::2])
             self._every_s *= 2

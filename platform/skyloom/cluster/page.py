@@ -48,7 +48,7 @@ class Page:
         self.scheduler = scheduler
         self.head = Div(text="", sizing_mode="stretch_width")
         self.table = Div(text="", sizing_mode="stretch_width")
-        self.curve = ColumnDataSource({name: [] for name in ("time", "done", "failed", "rate", "quarantined")})
+        self.curve = ColumnDataSource({name: [] for name in ("time", "done", "failed", "rate")})
         self.workers = ColumnDataSource({"worker": [], **{name: [] for name in COLOURS}, "other": []})
         self.names = FactorRange()
         plots = row(self._partitions(), self._rates(), self._shares(), sizing_mode="stretch_width")
@@ -99,7 +99,6 @@ class Page:
             "done": [moment.done for moment in moments],
             "failed": [moment.failed for moment in moments],
             "rate": [moment.rows_per_s for moment in moments],
-            "quarantined": [moment.quarantined for moment in moments],
         }
         self._update_workers(watched, machines)
 

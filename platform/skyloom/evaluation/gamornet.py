@@ -20,7 +20,7 @@ from skyloom.evaluation.gamornet_galaxies import SURVEY_OF, Sample, Test, drawn_
 from skyloom.evaluation.labelled import LabelledSource, is_labelled
 from skyloom.evaluation.scores import ScoreTable, balanced_accuracy, bootstrap, log_loss
 from skyloom.evaluation.subgroups import binned, subgroup_scores
-from skyloom.features.morphology import light_moments
+from skyloom.features.morphology import light_moments_of
 from skyloom.models import gamornet
 from skyloom.models.architecture import build_checked
 from skyloom.models.card import Card, Score, Subgroup
@@ -223,9 +223,7 @@ def _forest(shown: Sample, test: Sample) -> NDArray[np.float64]:
     """Return a random forest's probabilities (M, 3) of the test galaxies, from light moments."""
     from sklearn.ensemble import RandomForestClassifier
 
-    features = [
-        np.nan_to_num(np.stack([light_moments(image) for image in part.raw]), nan=-99.0) for part in (shown, test)
-    ]
+    features = [np.nan_to_num(light_moments_of(part.raw), nan=-99.0) for part in (shown, test)]
     model = RandomForestClassifier(_RF_TREES, min_samples_leaf=3, random_state=0, n_jobs=1)
     model.fit(features[0], shown.label)
     p = np.zeros((len(test.label), 3))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 import pyarrow as pa
 
-from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.labelled import LabelledSource
 from skyloom.evaluation.scores import ScoreTable
 from skyloom.models import registry
@@ -65,8 +63,5 @@ def measure_of(name: str) -> Measure:
     SpecError
         If there is no such model, or it learns nothing.
     """
-    registry.system(name)
-    if name not in _MEASURED:
-        msg = f"model {name} learns nothing: there is nothing to evaluate; there is for {', '.join(names())}"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
-    return cast("Measure", import_module(_MEASURED[name]))
+    nothing = f"there is nothing to evaluate; there is for {', '.join(names())}"
+    return cast("Measure", registry.companion(name, _MEASURED, nothing=nothing))

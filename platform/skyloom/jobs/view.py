@@ -14,6 +14,7 @@ from skyloom.catalog import open_catalog as open_hats
 from skyloom.catalog.files import join, local_path, read_footer
 from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
+from skyloom.engine.seal import FileEntry
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
 from skyloom.query import Limits, TableFiles, explain, query
@@ -196,12 +197,12 @@ class CatalogView:
         """
         chosen = self.partitions(region)
         plan = explain(sql, **self._tables(chosen, region), limits=limits or Limits())
-        sizes = [sum(p.bytes for p in chosen), *(_layer_bytes(layer, chosen) for layer in self.layers)]
+        of_layers = (entry.size_bytes for layer in self.layers for _, entry in _layer_entries(layer, chosen))
         return Explained(
             partitions=len(chosen),
             partitions_of=len(self.base.partitions()),
             rows=sum(p.rows for p in chosen),
-            bytes=sum(sizes),
+            bytes=sum(p.bytes for p in chosen) + sum(of_layers),
             plan=plan,
         )
 
@@ -240,15 +241,16 @@ def _file_rows(root: str, partition: Partition) -> list[int]:
     return [read_footer(join(root, file)).metadata().num_rows for file in partition.files]
 
 
-def _layer_bytes(layer: Layer, partitions: Sequence[Partition]) -> int:
+def _layer_entries(layer: Layer, partitions: Sequence[Partition]) -> list[tuple[str, FileEntry]]:
+    """Return the files of a layer in some partitions, with what its manifest says of each."""
     keys = {partition.key for partition in partitions}
-    return sum(entry.size_bytes for entry in layer.published.files if entry.key in keys)
+    pairs = zip(layer.files, layer.published.files, strict=True)
+    return [(file, entry) for file, entry in pairs if entry.key in keys]
 
 
 def _layer_files(layer: Layer, partitions: Sequence[Partition]) -> TableFiles:
     if local_path(layer.path) is None:
         msg = f"layer {layer.name} lies at {layer.path}; SQL runs on local layers, use to_lsdb() for it"
         raise SpecError(msg, kind=ErrorKind.BAD_QUERY, layer=layer.name)
-    keys = {partition.key for partition in partitions}
-    kept = [(f, e.rows) for f, e in zip(layer.files, layer.published.files, strict=True) if e.key in keys]
-    return TableFiles(files=tuple(f for f, _ in kept), rows=tuple(rows for _, rows in kept), schema=layer.schema)
+    kept = _layer_entries(layer, partitions)
+    return TableFiles(tuple(file for file, _ in kept), tuple(entry.rows for _, entry in kept), layer.schema)

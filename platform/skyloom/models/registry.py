@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from skyloom.errors import ErrorKind, SpecError, close_matches
 from skyloom.runtime.contract import System
 
-__all__ = ["modules", "names", "system"]
+__all__ = ["companion", "modules", "names", "system"]
 
 _SYSTEMS = {
     "alert-stamp": "skyloom.models.alert_stamp",
@@ -45,3 +46,17 @@ def system(name: str) -> System:
         msg = f"there is no model {name!r}; {close_matches(name, _SYSTEMS)}"
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_MODEL, model=name)
     return cast("System", import_module(_SYSTEMS[name]))
+
+
+def companion(name: str, modules: Mapping[str, str], *, nothing: str) -> Any:
+    """Import and return the module that stands beside the system called `name` in a table of such modules.
+
+    Raises
+    ------
+    SpecError
+        If there is no such system, or the table has none for it; `nothing` says what that means.
+    """
+    system(name)
+    if name not in modules:
+        raise SpecError(f"model {name} learns nothing: {nothing}", kind=ErrorKind.BAD_PARAMETER, model=name)
+    return import_module(modules[name])

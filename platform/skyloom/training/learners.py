@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, Protocol, cast
 
-from skyloom.errors import ErrorKind, SpecError
 from skyloom.models import registry
 from skyloom.models.card import Card
 from skyloom.training.request import TrainRequest
@@ -53,8 +51,5 @@ def learner(name: str) -> Learner:
     SpecError
         If there is no such model, or it learns nothing.
     """
-    registry.system(name)
-    if name not in _LEARNERS:
-        msg = f"model {name} learns nothing: there is nothing to train; those that learn: {', '.join(names())}"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=name)
-    return cast("Learner", import_module(_LEARNERS[name]))
+    nothing = f"there is nothing to train; those that learn: {', '.join(names())}"
+    return cast("Learner", registry.companion(name, _LEARNERS, nothing=nothing))
