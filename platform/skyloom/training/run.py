@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.evaluation.labelled import LabelledSource, is_labelled
@@ -91,7 +92,7 @@ def train(
             "(resume=True) to go on from them, or remove that folder to start over"
         )
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, folder=str(request.workspace))
-    with use(settings):
+    with use(settings), threadpool_limits(1):  # sums in one order: weights of a seed are these bytes, on any cores
         card = module.train(request, recipe)
     for path in request.workspace.glob(f"**/{CHECKPOINT}"):
         path.unlink()
