@@ -100,7 +100,14 @@ def test_the_first_group_of_each_slot_is_one_task():
     sizes = [len(group) for group in grouped(toy.plan(40).tasks, 2)]
     assert sizes[:2] == [1, 1]
     assert sum(sizes) == 40
-    assert max(sizes) == 5
+    assert max(sizes) == 4
+
+
+def test_groups_shrink_so_that_all_slots_end_together():
+    sizes = [len(group) for group in grouped(toy.plan(400).tasks, 2)][2:]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 40
+    assert sizes[-4:] == [1, 1, 1, 1]
 
 
 class Scripted:

@@ -46,6 +46,8 @@ DASK_SETTINGS: dict[str, Any] = {
     "distributed.deploy.lost-worker-timeout": "1d",
     # The driver holds a window of a few groups; nothing large ever passes the scheduler.
     "distributed.admin.system-monitor.gil.enabled": False,
+    # It looks at the stack a hundred times a second: a tenth of a run of networks on all cores.
+    "distributed.worker.profile.enabled": False,
     # The page and the metrics of runs.
     "distributed.scheduler.preload": ["skyloom.cluster.preload"],
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,

@@ -49,15 +49,17 @@ def grouped(tasks: Sequence[Task], slots: int, *, group_tasks: int | None = None
     slots : int
         Groups that run at once.
     group_tasks : int, optional
-        Tasks per group; by default as many as 64 MiB of input hold, at most 64, and few
-        enough that every slot gets at least four groups. Then the first group of each slot
-        is one task: it tells the pace, and costs little if the model kills its process.
+        Tasks per group; by default as many as 64 MiB of input hold, at most 64, and at most
+        a quarter of each slot's share of what is left, so that all slots end together. Then
+        the first group of each slot is one task: it tells the pace, and costs little if the
+        model kills its process.
     """
-    most = group_tasks or max(1, min(GROUP_TASKS, len(tasks) // (4 * slots)))
     alone = 0 if group_tasks else slots
     group: list[Task] = []
     size = 0
     for i, task in enumerate(tasks):
+        left = len(tasks) - i + len(group)
+        most = group_tasks or max(1, min(GROUP_TASKS, left // (4 * slots)))
         full = len(group) >= most or (group_tasks is None and size + task.size_bytes > GROUP_BYTES)
         if group and (full or i <= alone):
             yield tuple(group)
