@@ -28,7 +28,7 @@ from hyrax.models.model_registry import hyrax_model  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.data import Dataset  # noqa: E402
 
-from tests.benchmarks.peers.job import (  # noqa: E402
+from tests.benchmarks.peers.images.job import (  # noqa: E402
     BATCH_ROWS,
     SHAPE,
     SLICE_ROWS,
@@ -38,7 +38,7 @@ from tests.benchmarks.peers.job import (  # noqa: E402
     open_partition,
     slices_of,
 )
-from tests.benchmarks.peers.network import build as build_network  # noqa: E402
+from tests.benchmarks.peers.images.network import build as build_network  # noqa: E402
 
 CORES = len(os.sched_getaffinity(0))
 

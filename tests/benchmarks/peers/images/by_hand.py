@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.benchmarks.peers.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
+from tests.benchmarks.peers.images.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
+from tests.benchmarks.peers.plain import CORES, on_every_core
 
 AHEAD = 2
 
@@ -75,20 +75,9 @@ def main() -> None:
     """Share the partitions between as many processes as there are cores."""
     store, out = arguments()
     keys = keys_of(store)
-    cores = len(os.sched_getaffinity(0))
     threads = "plain" not in sys.argv
     ready = time.perf_counter()
-    children = []
-    for core in range(1, cores):
-        pid = os.fork()
-        if pid == 0:
-            run(store, out, keys[core::cores], threads=threads)
-            os._exit(0)
-        children.append(pid)
-    run(store, out, keys[::cores], threads=threads)
-    for pid in children:
-        if os.waitpid(pid, 0)[1]:
-            raise RuntimeError("a child failed")
+    on_every_core(lambda core: run(store, out, keys[core::CORES], threads=threads))
     rows = sum(open_partition(store, key)[1].shape[0] for key in keys)
     finish(rows, ready)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.peers.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
+from tests.benchmarks.peers.images.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
 
 
 def read(batch: dict[str, np.ndarray], store: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from tests.benchmarks.peers.job import SLICE_ROWS, Predictor, arguments, finish, keys_of, open_partition
+from tests.benchmarks.peers.images.job import SLICE_ROWS, Predictor, arguments, finish, keys_of, open_partition
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from skyloom.catalog import open_catalog
 from skyloom.catalog.partition import read_partition
 from skyloom.jobs.plan import row_keys_of
 from skyloom.tensors import Layout, PartitionWriter, create_store, key_arrays
-from tests.benchmarks.peers.job import SHAPE
+from tests.benchmarks.peers.images.job import SHAPE
 from tests.tiny_catalogs import write_hats
 
 __all__ = ["make"]

@@ -10,7 +10,7 @@ import daft
 import numpy as np
 from daft import DataType, Series
 
-from tests.benchmarks.peers.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
+from tests.benchmarks.peers.images.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
 
 COLUMNS = {"object_id": DataType.int64(), **{f"c{k}": DataType.float32() for k in range(4)}}
 

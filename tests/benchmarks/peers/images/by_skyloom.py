@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from skyloom.columns import Column
-from skyloom.jobs.scoring import Scoring
-from skyloom.models import registry
 from skyloom.runtime.contract import Flag, Inputs
 from skyloom.runtime.networks import Network
 from skyloom.runtime.tensors import TensorInput, tensor_values
-from tests.benchmarks.peers.job import SHAPE, WRITTEN, arguments, finish
+from tests.benchmarks.peers.images.job import SHAPE, WRITTEN, arguments, finish
+from tests.benchmarks.peers.our_job import run_job
 
 NAME = "bench-images"
 TITLE = "The network of the benchmark on images"
@@ -48,7 +46,7 @@ def writes(config: Config) -> tuple[Column, ...]:
 
 def build(config: Config, weights: object) -> Network:
     """Return the network."""
-    from tests.benchmarks.peers.network import build as build_network
+    from tests.benchmarks.peers.images.network import build as build_network
 
     return Network(build_network())
 
@@ -66,40 +64,12 @@ def predict(estimator: Network, arrays: Mapping[str, Any]) -> dict[str, np.ndarr
     return {name: found[:, k] for k, name in enumerate(WRITTEN)}
 
 
-class Processing(Scoring):
-    """The processor of the job, in a process to which nobody has told of this system."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        registry._SYSTEMS[NAME] = "tests.benchmarks.peers.by_skyloom"
-        super().__init__(settings)
-
-
 def main() -> None:
     """Run the job and publish its layer."""
-    from skyloom.cluster import ClusterSpec
-    from skyloom.jobs.execute import run_planned
-    from skyloom.jobs.plan import plan_job
-    from skyloom.jobs.spec import parse_job
-
     store, out = arguments()
-    registry._SYSTEMS[NAME] = "tests.benchmarks.peers.by_skyloom"
-    job = parse_job(
-        {
-            "job": NAME,
-            "model": NAME,
-            "layer": NAME,
-            "input": {"catalog": str(store.parent / "catalog"), "tensors": {"cutout": str(store)}},
-            "run": {"batch_rows": 256},
-        },
-        where="the benchmark",
-    )
-    planned = plan_job(job, store=out)
-    entry = "tests.benchmarks.peers.by_skyloom:Processing"
-    planned = replace(planned, plan=replace(planned.plan, entry=entry))
     ready = time.perf_counter()
-    cores = len(os.sched_getaffinity(0))
-    report = run_planned(planned, cluster=ClusterSpec(workers=cores, dashboard=""), progress=False)
-    finish(report.rows, ready)
+    given = {"catalog": str(store.parent / "catalog"), "tensors": {"cutout": str(store)}}
+    finish(run_job(NAME, out, given, batch_rows=256), ready)
 
 
 if __name__ == "__main__":

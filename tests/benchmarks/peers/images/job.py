@@ -6,13 +6,13 @@ A store is a Zarr v3 group per partition (`values` (N, 5, 64, 64), `keys/object_
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.benchmarks.peers.plain import arguments, finish
 
 __all__ = [
     "BATCH_ROWS",
@@ -34,13 +34,6 @@ WRITTEN = ("c0", "c1", "c2", "c3")
 BATCH_ROWS = 64
 SLICE_ROWS = 256
 """Rows read at once: 21 MB."""
-
-
-def arguments() -> tuple[Path, Path]:
-    """Return the store and the output folder that the command line names."""
-    store, out = map(Path, sys.argv[1:3])
-    out.mkdir(parents=True, exist_ok=True)
-    return store, out
 
 
 def keys_of(store: Path) -> list[str]:
@@ -72,7 +65,7 @@ class Predictor:
     def __init__(self, threads: int = 1) -> None:
         import torch
 
-        from tests.benchmarks.peers.network import build
+        from tests.benchmarks.peers.images.network import build
 
         torch.set_num_threads(threads)
         self.torch = torch
@@ -86,12 +79,3 @@ class Predictor:
                 batch = self.torch.from_numpy(cutouts[start : start + BATCH_ROWS])
                 out[start : start + BATCH_ROWS] = self.network(batch).numpy()
         return out
-
-
-_STARTED = time.perf_counter()
-
-
-def finish(rows: int, ready: float, done: float | None = None) -> None:
-    """Print rows, and seconds from the first import to the first work and to the end (`done`; default: now)."""
-    end = time.perf_counter() if done is None else done
-    sys.stdout.write(f"\nDONE {rows} {ready - _STARTED:.3f} {end - _STARTED:.3f}\n")
