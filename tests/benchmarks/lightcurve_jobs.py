@@ -22,7 +22,6 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,7 +79,9 @@ def batches_of(job: JobSpec, catalog: Path, *, rows: int) -> list[pa.RecordBatch
     batches = []
     for part in partitions[::every]:
         batch = read_partition(opened.root, part, columns).combine_chunks().to_batches()[0]
-        batches += [batch.slice(start, job.run.batch_rows) for start in range(0, batch.num_rows, job.run.batch_rows)]
+        batches += [
+            batch.slice(start, job.run.batch_rows) for start in range(0, batch.num_rows, job.run.batch_rows)
+        ]
     return batches
 
 
