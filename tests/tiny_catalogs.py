@@ -123,14 +123,28 @@ def write_hats(root: Path, table: pa.Table, *, threshold: int = 40, npix_suffix:
         folder.mkdir(parents=True, exist_ok=True)
         for path, rows in files.items():
             pq.write_table(rows, path, compression="zstd")
+    write_face(root, table.schema, pixels, rows=table.num_rows, most=most, npix_suffix=npix_suffix)
+    return root
+
+
+def write_face(
+    root: Path,
+    schema: pa.Schema,
+    pixels: list[tuple[int, int]],
+    *,
+    rows: int,
+    most: int,
+    npix_suffix: str = ".parquet",
+) -> None:
+    """Write the files that make a folder of partitions a catalog; `most` rows are in its largest."""
     (root / "dataset").mkdir(parents=True, exist_ok=True)
-    pq.write_metadata(table.schema, root / "dataset" / "_common_metadata")
+    pq.write_metadata(schema, root / "dataset" / "_common_metadata")
     (root / "partition_info.csv").write_text("Norder,Npix\n" + "".join(f"{o},{p}\n" for o, p in pixels))
     (root / "hats.properties").write_text(
         "#HATS catalog\n"
         f"obs_collection={root.name}\n"
         "dataproduct_type=object\n"
-        f"hats_nrows={table.num_rows}\n"
+        f"hats_nrows={rows}\n"
         "hats_col_ra=ra\nhats_col_dec=dec\n"
         "hats_col_healpix=_healpix_29\nhats_col_healpix_order=29\n"
         f"hats_npix_suffix={npix_suffix}\n"
@@ -138,7 +152,6 @@ def write_hats(root: Path, table: pa.Table, *, threshold: int = 40, npix_suffix:
         f"hats_order={max((order for order, _ in pixels), default=0)}\n"
         "hats_version=v1.0\n"
     )
-    return root
 
 
 def write_tiny_catalog(

@@ -46,7 +46,9 @@ def _cpu_s() -> dict[int, float]:
     return seconds
 
 
-def take_turns(contestants: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, list[Taken]]:
+def take_turns(
+    contestants: Mapping[str, Callable[[int], object]], rounds: int, *, warm_up: bool = True
+) -> dict[str, list[Taken]]:
     """Run every contestant once a round, each round in the reverse order of the last.
 
     Parameters
@@ -54,10 +56,12 @@ def take_turns(contestants: Mapping[str, Callable[[int], object]], rounds: int) 
     contestants : mapping of name to callable
         Called with the number of the round.
     rounds : int
-        Rounds that count; one before them warms caches and imports.
+        Rounds that count.
+    warm_up : bool
+        Whether one round before them warms caches and imports.
     """
     taken: dict[str, list[Taken]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         names = list(contestants)[:: 1 if number % 2 else -1]
         for name in names:
             one = clocked(partial(contestants[name], number))

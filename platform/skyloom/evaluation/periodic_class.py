@@ -21,7 +21,7 @@ from skyloom.models.conformal import prediction_sets
 from skyloom.runtime.contract import System, Weights
 from skyloom.runtime.networks import Network
 
-__all__ = ["REPORTED", "TWIN", "evaluate", "measure"]
+__all__ = ["REPORTED", "TWIN", "evaluate", "flips", "measure", "singles"]
 
 TWIN = "baseline.twin."
 """What the arrays of the networks that are not invariant begin with."""
@@ -90,8 +90,8 @@ def evaluate(estimator: periodic_class.Estimator, weights: Weights, stars: Sampl
         *_scores(_OURS, even, p, truth),
         *_scores("ours, networks without trees", networks, None, truth),
         *_scores("ours, trees without networks", trees, None, truth),
-        *_singles(members, of_twin, truth),
-        *_flips((estimator.network, twin), folded, extras),
+        *singles(members, of_twin, truth),
+        *flips((estimator.network, twin), folded, extras),
         *_scores("baseline: random forest, same numbers", forest, None, truth),
         *_scores("baseline: class prior", prior / estimator.priors, prior, truth),
         *_scores("not allowed: random forest, annotated period added", informed, None, truth),
@@ -167,7 +167,7 @@ def _share(right: NDArray[np.bool_]) -> float:
     return float(right.mean())
 
 
-def _singles(members: NDArray[np.float64], twin: NDArray[np.float64], truth: NDArray[np.int64]) -> list[Score]:
+def singles(members: NDArray[np.float64], twin: NDArray[np.float64], truth: NDArray[np.int64]) -> list[Score]:
     """Return the scores of networks one by one, seed against seed."""
     ours, theirs = (
         np.array([balanced_accuracy(of[:, k], truth) for k in range(of.shape[1])]) for of in (members, twin)
@@ -188,7 +188,7 @@ def _scatter(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _flips(
+def flips(
     networks: tuple[Network, Network], folded: NDArray[np.float32], extras: NDArray[np.float32]
 ) -> list[Score]:
     """Return how many stars get another class when phase is counted from elsewhere, first member each."""

@@ -56,25 +56,42 @@ def coefficients(frequency: float, points: BandPoints, most: int) -> NDArray[np.
     """
     solved = _solve(np.array([frequency]), points, most)[0][0, 1:]
     out = np.full(most, np.nan + 0j)
-    out[: len(solved) // 2] = solved[0::2] + 1j * solved[1::2]
+    harmonics = len(solved) // 2
+    out[:harmonics] = solved[:harmonics] + 1j * solved[harmonics:]
     return out
 
 
 def _solve(
     frequency: NDArray[np.float64], points: BandPoints, most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return solution and right-hand side of the normal equations, (F, 2 H + 1) each."""
+    """Return solution and right-hand side of the normal equations, (F, 2 H + 1) each: mean, cosines, sines.
+
+    Products of two terms are sums of terms of up to twice the highest order, so sums over points are
+    taken once per order and not once per pair of terms.
+    """
     harmonics = harmonics_of(len(points.time_d), most)
     turn = np.exp(2j * np.pi * np.outer(frequency, points.time_d))
-    # Terms before points, so that each harmonic is written into memory that lies together.
-    terms = np.empty((len(frequency), 2 * harmonics + 1, len(points.time_d)))
-    terms[:, 0] = 1.0
+    both = np.stack([points.weight, points.weight * points.value], axis=1).astype(np.complex128)
+    sums = np.empty((2 * harmonics + 1, len(frequency), 2), dtype=np.complex128)
+    sums[0] = both.sum(axis=0)
     power = turn
-    for k in range(harmonics):
-        terms[:, 2 * k + 1], terms[:, 2 * k + 2] = power.real, power.imag
+    for k in range(1, 2 * harmonics + 1):
+        sums[k] = power @ both
         power = power * turn
-    weighted = terms * points.weight
-    matrix = weighted @ terms.transpose(0, 2, 1)
+    window, data = sums[:, :, 0].T, sums[: harmonics + 1, :, 1].T
+    order = np.arange(harmonics + 1)
+    above, away = order[:, None] + order, order - order[:, None]
+    plus, minus = window[:, above], window[:, np.abs(away)]
+    cos_cos = 0.5 * (minus.real + plus.real)
+    sin_sin = 0.5 * (minus.real - plus.real)[:, 1:, 1:]
+    cos_sin = 0.5 * (plus.imag + np.sign(away) * minus.imag)[:, :, 1:]
+    matrix = np.concatenate(
+        [
+            np.concatenate([cos_cos, cos_sin], axis=2),
+            np.concatenate([cos_sin.transpose(0, 2, 1), sin_sin], axis=2),
+        ],
+        axis=1,
+    )
     matrix += _RIDGE * points.weight.sum() * np.eye(matrix.shape[1])
-    right = weighted @ points.value
+    right = np.concatenate([data.real, data.imag[:, 1:]], axis=1)
     return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0], dtype=np.float64), right

@@ -40,6 +40,8 @@ def candidates(
     peaks = np.flatnonzero(np.concatenate([[power[0] > power[1]], inner, [power[-1] > power[-2]]]))
     if not len(peaks):
         peaks = np.array([int(power.argmax())])
+    if len(peaks) > most:
+        peaks = peaks[power[peaks] >= np.partition(power[peaks], -most)[-most]]
     highest = peaks[np.argsort(-power[peaks], kind="stable")[:most]]
     aliases = []
     for by in _DAILY:

@@ -1,7 +1,7 @@
 """Lomb-Scargle periodograms with a floating mean, exact, over grids of many frequencies.
 
 The sums ``sum w y exp(2 pi i f t)`` over a regular grid of frequencies are one matrix product: with
-``f = f_a + f_b`` the phase factor is a product of one factor per coarse and one per fine frequency.
+``f = f_a + f_b`` and ``f_a - f_b`` cosine and sine are made of those of few coarse and few fine frequencies.
 That is exact at any sampling, and 20 times as fast as astropy's, which interpolates onto a grid for an FFT.
 """
 
@@ -53,21 +53,24 @@ def chi2_reduction(
     total = weight.sum()
     w = weight / total
     y = value - (w * value).sum()
-    fine = math.isqrt(n - 1) + 1
+    half = max(1, math.isqrt(n) // 2)
+    fine = 2 * half + 1
     coarse = -(-n // fine)
     # Phases in float64, then single precision for the products: 1e-6 of the power.
-    rows = _turn(np.outer(first + step * fine * np.arange(coarse), time_d))
-    columns = _turn(np.outer(time_d, step * np.arange(fine)))
-    each = w.astype(np.float32)[:, None]
-    data = (rows @ (columns * (w * y).astype(np.float32)[:, None])).ravel()[:n]
-    window = (rows @ (columns * each)).ravel()[:n]
-    twice = ((rows * rows) @ (columns * columns * each)).ravel()[:n]
-    c, s = window.real, window.imag
-    cc = 0.5 * (1.0 + twice.real) - c * c
-    ss = 0.5 * (1.0 - twice.real) - s * s
-    cs = 0.5 * twice.imag - c * s
+    cos_a, sin_a = _turn(np.outer(first + step * (half + fine * np.arange(coarse)), time_d))
+    cos_b, sin_b = _turn(np.outer(time_d, step * np.arange(half + 1)))
+    each, of_data = w.astype(np.float32)[:, None], (w * y).astype(np.float32)[:, None]
+    rows = np.concatenate([cos_a, sin_a])
+    columns = np.concatenate([cos_b, sin_b], axis=1)
+    yc, ys = _spread(rows @ (columns * of_data), coarse, n)
+    c, s = _spread(rows @ (columns * each), coarse, n)
+    rows = np.concatenate([1.0 - 2.0 * sin_a * sin_a, 2.0 * sin_a * cos_a])
+    columns = np.concatenate([1.0 - 2.0 * sin_b * sin_b, 2.0 * sin_b * cos_b], axis=1)
+    c2, s2 = _spread(rows @ (columns * each), coarse, n)
+    cc = 0.5 * (1.0 + c2) - c * c
+    ss = 0.5 * (1.0 - c2) - s * s
+    cs = 0.5 * s2 - c * s
     spread = cc * ss - cs * cs
-    yc, ys = data.real, data.imag
     above = yc * yc * ss + ys * ys * cc - 2.0 * yc * ys * cs
     chi2 = float((w * y * y).sum())
     measured = spread > _LEAST_SPREAD
@@ -75,11 +78,26 @@ def chi2_reduction(
     return np.clip(off, 0.0, chi2) * np.float32(total), chi2 * float(total)
 
 
-def _turn(cycles: NDArray[np.float64]) -> NDArray[np.complex64]:
-    angle = 2.0 * np.pi * (cycles - np.floor(cycles))
-    out = np.empty(cycles.shape, dtype=np.complex64)
-    out.real, out.imag = np.cos(angle), np.sin(angle)
-    return out
+def _turn(cycles: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cosines and sines of phases given in cycles."""
+    angle = (2.0 * np.pi * (cycles - np.rint(cycles))).astype(np.float32)
+    return np.cos(angle), np.sin(angle)
+
+
+def _spread(product: NDArray[np.float32], coarse: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return real and imaginary sums at n frequencies from those of products of cosines and sines.
+
+    Each coarse frequency a with each fine one b gives a + b and a - b: half the work of complex products.
+    """
+    fine = product.shape[1] // 2
+    cos_cos, cos_sin = product[:coarse, :fine], product[:coarse, fine:]
+    sin_cos, sin_sin = product[coarse:, :fine], product[coarse:, fine:]
+    real, imaginary = (np.empty((coarse, 2 * fine - 1), np.float32) for _ in range(2))
+    np.subtract(cos_cos, sin_sin, out=real[:, fine - 1 :])
+    np.add(cos_cos[:, :0:-1], sin_sin[:, :0:-1], out=real[:, : fine - 1])
+    np.add(sin_cos, cos_sin, out=imaginary[:, fine - 1 :])
+    np.subtract(sin_cos[:, :0:-1], cos_sin[:, :0:-1], out=imaginary[:, : fine - 1])
+    return real.ravel()[:n], imaginary.ravel()[:n]
 
 
 def log10_false_alarm(power: float, *, points: int, bands: int, trials: float) -> float:

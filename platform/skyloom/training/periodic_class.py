@@ -31,18 +31,14 @@ from skyloom.training.boosting import fit_boosting, tree_arrays
 from skyloom.training.learners import TrainRequest
 from skyloom.training.novelty import fit_novelty, robust_scale
 from skyloom.training.periodic_card import card_of
+from skyloom.training.phase_networks import PhaseExamples, fit_ensemble
 
 if TYPE_CHECKING:
-    import torch
-
-    from skyloom.models.periodic_class.network import PhaseEnsemble
     from skyloom.training.loop import History
 
 __all__ = ["Recipe", "train"]
 
 _COVERAGE = 0.9
-_JUDGES = 10
-"""One training star in so many judges the epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +102,15 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     stars = sample(request.data, config)
     centre, width = robust_scale(stars.arrays["extras"][stars.parts.train])
     curves: dict[str, History] = {}
-    ours = _ensemble(recipe, stars, (centre, width), request, twin=False, curves=curves)
-    twin = _ensemble(recipe, stars, (centre, width), request, twin=True, curves=curves)
+    part = stars.rows(stars.parts.train)
+    examples = PhaseExamples(
+        folded=part["folded"],
+        extras=periodic_class.prepared(part["extras"], centre, width),
+        target=stars.target[stars.parts.train],
+        classes=len(periodic_class.CLASSES),
+    )
+    ours = fit_ensemble(examples, recipe, request, twin=False, curves=curves)
+    twin = fit_ensemble(examples, recipe, request, twin=True, curves=curves)
     shown = stars.parts.train | stars.parts.calibration
     arrays: dict[str, NDArray[Any]] = {
         "shape": periodic_class.shape_array(ours.config, bins=recipe.bins, members=recipe.members),
@@ -136,93 +139,6 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     }
     request.say("measuring scores")
     return write_bundle(request.output, card_of(weights, stars, training, request.variant), arrays)
-
-
-def _ensemble(
-    recipe: Recipe,
-    stars: Sample,
-    scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
-    request: TrainRequest,
-    *,
-    twin: bool,
-    curves: dict[str, History],
-) -> PhaseEnsemble:
-    """Train networks of one shape from as many seeds; their histories go into `curves`."""
-    from skyloom.features.periodic import names_of
-    from skyloom.models.periodic_class.network import (
-        TWINS,
-        Architecture,
-        NetworkConfig,
-        PhaseEnsemble,
-        make_network,
-    )
-    from skyloom.training.loop import ArrayExamples, LoopConfig, fit
-
-    bands = Config().bands
-    kind: Architecture = TWINS[recipe.architecture] if twin else recipe.architecture
-    config = NetworkConfig(
-        channels=2 * len(bands),
-        extras=len(names_of(bands)),
-        classes=len(periodic_class.CLASSES),
-        architecture=kind,
-        size=recipe.size,
-        depth=recipe.depth,
-        width=recipe.width,
-        dropout=recipe.dropout,
-    )
-    part = stars.rows(stars.parts.train)
-    arrays = {"folded": part["folded"], "extras": periodic_class.prepared(part["extras"], *scaling)}
-    target = stars.target[stars.parts.train]
-    judges = np.arange(len(target)) % _JUDGES == 0
-    loss = _weighted(np.bincount(target[~judges], minlength=config.classes))
-    ensemble = PhaseEnsemble(config, recipe.members)
-    for k in range(recipe.members):
-        seed = 100 * request.seed + k
-        member, stage = make_network(config, seed=seed), f"{kind}-{k}"
-        curves[stage] = fit(
-            member,
-            ArrayExamples({name: values[~judges] for name, values in arrays.items()}, target[~judges]),
-            ArrayExamples({name: values[judges] for name, values in arrays.items()}, target[judges]),
-            loss=loss,
-            config=LoopConfig(
-                epochs=recipe.epochs,
-                batch_rows=recipe.batch_rows,
-                learning_rate=recipe.rate,
-                weight_decay=recipe.weight_decay,
-                optimiser="adamw",
-                seed=seed,
-            ),
-            folder=request.folder(stage),
-            augment=_Jitter(recipe.noise),
-            device=request.device,
-            progress=request.watch(stage),
-            resume=request.resume,
-        )
-        ensemble.members[k].load_state_dict(member.state_dict())
-    return ensemble
-
-
-class _Jitter:
-    """Adds noise to the numbers beside the light curve: no star's magnitude shall be learnt by heart."""
-
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
-
-    def __call__(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        noise = rng.normal(0.0, self.scale, arrays["extras"].shape)
-        return {**arrays, "extras": (arrays["extras"] + noise).astype(np.float32)}
-
-
-def _weighted(count: NDArray[np.int64]) -> Any:
-    """Return the cross entropy in which all classes weigh the same, whatever their number of stars."""
-    import torch
-
-    weight = torch.tensor(count.sum() / (len(count) * np.fmax(count, 1)), dtype=torch.float32)
-
-    def weighted_cross_entropy(outputs: dict[str, torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(outputs["logits"], target, weight=weight.to(target.device))
-
-    return weighted_cross_entropy
 
 
 def _trees(recipe: Recipe, stars: Sample, *, seed: int) -> dict[str, NDArray[Any]]:
