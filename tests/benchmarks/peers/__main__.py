@@ -10,18 +10,20 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.benchmarks.peers.curves.contest import JOB as CURVES
 from tests.benchmarks.peers.images.contest import JOB as IMAGES
 from tests.benchmarks.peers.page import write_section
 from tests.benchmarks.peers.race import run, table_of
 from tests.benchmarks.peers.table.contest import JOB as TABLE
 
-JOBS = {"table": TABLE, "images": IMAGES}
+JOBS = {"table": TABLE, "images": IMAGES, "curves": CURVES}
 
 
 
 def main() -> None:
     """Run them, print who took what, and write it down where that is wished."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.peers", description=__doc__)
+    parser.add_argument("--jobs", default=",".join(JOBS), help="of table, images, curves; separated by commas")
     parser.add_argument("--size", choices=("small", "large"), default="small", help="a minute or ten on two cores")
     parser.add_argument("--rows", type=int, default=None, help="instead of a size")
     parser.add_argument("--rounds", type=int, default=5)

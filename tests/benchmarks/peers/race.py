@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.benchmarks.peers.meter import Used, metered
 
-__all__ = ["HAND", "MEMORY", "OURS", "Contestant", "Job", "Result", "is_data", "run", "table_of"]
+__all__ = ["HAND", "MEMORY", "OURS", "Contestant", "Job", "Result", "files_of", "run", "table_of"]
 
 MEMORY, HAND, OURS = "fed from memory", "hand-written, with threads", "skyloom"
 """Names of contestants that others are held against: they are in every job."""
@@ -137,9 +137,10 @@ def _once(name: str, who: Contestant, given: Path, out: Path, peers: str | None)
     return Result(int(rows), used, float(ready), float(done))
 
 
-def is_data(path: Path) -> bool:
-    """Whether a Parquet file holds rows, and is no list of files, picture or older version."""
-    return path.name not in {"manifest.parquet", "data_thumbnail.parquet"} and "versions" not in path.parts
+def files_of(out: Path) -> list[str]:
+    """Return the Parquet files with the rows that a contestant wrote: those of the catalog, if it wrote one."""
+    found = sorted(path for path in out.rglob("*.parquet") if "versions" not in path.parts)
+    return [str(path) for path in ([p for p in found if p.name.startswith("Npix=")] or found)]
 
 
 def table_of(taken: Mapping[str, Sequence[Result]]) -> list[tuple[str, ...]]:

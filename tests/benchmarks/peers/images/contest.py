@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 
 from tests.benchmarks.peers.images.data import make
 from tests.benchmarks.peers.plain import CORES
-from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job, is_data
+from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job, files_of
 
 __all__ = ["JOB"]
 
@@ -26,7 +26,7 @@ def _compare(out: Path, store: Path) -> None:
     """Hold what was written against the network on the store: the first rows of every partition."""
     from tests.benchmarks.peers.images.job import Predictor, keys_of, open_partition
 
-    table = ds.dataset([str(p) for p in out.rglob("*.parquet") if is_data(p)]).to_table(["object_id", "c0"])
+    table = ds.dataset(files_of(out)).to_table(["object_id", "c0"])
     found = dict(zip(table["object_id"].to_pylist(), table["c0"].to_pylist(), strict=True))
     predict = Predictor()
     total = 0

@@ -34,8 +34,8 @@ def main() -> None:
     files = [str(path) for path in partitions_of(catalog)]
     data = ray.data.read_parquet(files, columns=["object_id", *READ], ray_remote_args={"num_cpus": 0.25})
     pool = ray.data.ActorPoolStrategy(size=CORES)
-    data = data.map_batches(Score, batch_size=BATCH_ROWS, compute=pool, num_cpus=0.75)
-    data.write_parquet(str(out))
+    data = data.map_batches(Score, batch_size=BATCH_ROWS, compute=pool, num_cpus=0.5)
+    data.write_parquet(str(out), ray_remote_args={"num_cpus": 0.25})
     rows = ray.data.read_parquet(str(out)).count()
     ray.shutdown()
     finish(rows, ready)

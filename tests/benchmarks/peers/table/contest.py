@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tests.benchmarks.peers.plain import partitions_of
-from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job, is_data
+from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job, files_of
 from tests.benchmarks.peers.table.data import make
 
 __all__ = ["JOB"]
@@ -22,8 +22,7 @@ def _compare(out: Path, catalog: Path) -> None:
     from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
 
     paths = partitions_of(catalog)
-    files = [str(path) for path in out.rglob("*.parquet") if is_data(path)]
-    table = ds.dataset(files).to_table(["object_id", *WRITTEN]).sort_by("object_id")
+    table = ds.dataset(files_of(out)).to_table(["object_id", *WRITTEN]).sort_by("object_id")
     ids = table["object_id"].to_numpy()
     assert len(ids) == len(np.unique(ids)) == sum(pq.read_metadata(path).num_rows for path in paths)
     for path in (paths[0], paths[-1]):
