@@ -14,12 +14,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["CORES", "arguments", "finish", "in_turn", "on_every_core", "partitions_of"]
+__all__ = ["CORES", "KEYS", "arguments", "finish", "in_turn", "on_every_core", "partitions_of"]
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 CORES = len(os.sched_getaffinity(0))
+KEYS = ("_healpix_29", "object_id", "ra", "dec")
+"""Columns of a catalog that everybody writes again beside what was computed, so that it is one, too."""
 AHEAD = 2
 
 _STARTED = time.perf_counter()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from daft import DataType, Series
 
 from tests.benchmarks.peers.curves.features import POINTS, WRITTEN, Extractor
-from tests.benchmarks.peers.plain import CORES, arguments, finish, partitions_of
+from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, partitions_of
 
 COLUMNS = DataType.struct({name: DataType.float32() for name in WRITTEN})
 
@@ -35,10 +35,10 @@ def main() -> None:
     """Run on this machine."""
     catalog, out = arguments()
     ready = time.perf_counter()
-    table = daft.read_parquet([str(path) for path in partitions_of(catalog)]).select("object_id", "lc")
+    table = daft.read_parquet([str(path) for path in partitions_of(catalog)]).select(*KEYS, "lc")
     describe = Describe()
-    found = table.select("object_id", describe(daft.col("lc")).alias("f"))
-    found.select("object_id", *(daft.col("f")[name].alias(name) for name in WRITTEN)).write_parquet(str(out))
+    found = table.select(*KEYS, describe(daft.col("lc")).alias("f"))
+    found.select(*KEYS, *(daft.col("f")[name].alias(name) for name in WRITTEN)).write_parquet(str(out))
     finish(daft.read_parquet(f"{out}/*.parquet").count_rows(), ready)
 
 

@@ -13,18 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.benchmarks.peers.curves.features import WRITTEN, Extractor, one
-from tests.benchmarks.peers.plain import CORES, arguments, finish, in_turn, on_every_core, partitions_of
+from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, in_turn, on_every_core, partitions_of
 
 
 def read(path: Path) -> pa.Table:
-    """Read ids and light curves of one partition."""
-    return pq.ParquetFile(path).read(columns=["object_id", "lc"], use_threads=False)
+    """Read keys and light curves of one partition."""
+    return pq.ParquetFile(path).read(columns=[*KEYS, "lc"], use_threads=False)
 
 
-def write(path: Path, ids: pa.ChunkedArray, values: np.ndarray) -> None:
+def write(path: Path, keys: pa.Table, values: np.ndarray) -> None:
     """Write one partition."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table({"object_id": ids, **dict(zip(WRITTEN, values, strict=True))})
+    table = pa.table([*keys.columns, *values], names=[*KEYS, *WRITTEN])
     pq.write_table(table, path, use_dictionary=False, compression="zstd", compression_level=1)
 
 
@@ -35,7 +35,7 @@ def run(catalog: Path, out: Path, paths: list[Path], *, threads: bool) -> None:
         behind: list[Future[None]] = []
 
         def work(path: Path, table: pa.Table) -> int:
-            job = (out / path.relative_to(catalog), table.column("object_id"), extract(one(table.column("lc"))))
+            job = (out / path.relative_to(catalog), table.select(KEYS), extract(one(table.column("lc"))))
             if writer is None:
                 write(*job)
             else:

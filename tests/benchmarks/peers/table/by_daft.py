@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from daft import DataType, Series
 
-from tests.benchmarks.peers.plain import CORES, arguments, finish, partitions_of
+from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, partitions_of
 from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
 
 COLUMNS = DataType.struct({name: DataType.float32() for name in WRITTEN})
@@ -33,10 +33,10 @@ def main() -> None:
     """Run on this machine."""
     catalog, out = arguments()
     ready = time.perf_counter()
-    table = daft.read_parquet([str(path) for path in partitions_of(catalog)]).select("object_id", *READ)
+    table = daft.read_parquet([str(path) for path in partitions_of(catalog)]).select(*KEYS, *READ)
     score = Score()
-    found = table.select("object_id", score(*(daft.col(name) for name in READ)).alias("y"))
-    found.select("object_id", *(daft.col("y")[name].alias(name) for name in WRITTEN)).write_parquet(str(out))
+    found = table.select(*KEYS, score(*(daft.col(name) for name in READ)).alias("y"))
+    found.select(*KEYS, *(daft.col("y")[name].alias(name) for name in WRITTEN)).write_parquet(str(out))
     finish(daft.read_parquet(f"{out}/*.parquet").count_rows(), ready)
 
 

@@ -12,19 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.benchmarks.peers.plain import CORES, arguments, finish, in_turn, on_every_core, partitions_of
+from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, in_turn, on_every_core, partitions_of
 from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
 
 
 def read(path: Path) -> pa.Table:
-    """Read ids and columns of one partition."""
-    return pq.ParquetFile(path).read(columns=["object_id", *READ], use_threads=False)
+    """Read keys and columns of one partition."""
+    return pq.ParquetFile(path).read(columns=[*KEYS, *READ], use_threads=False)
 
 
-def write(path: Path, ids: pa.ChunkedArray, values: np.ndarray) -> None:
+def write(path: Path, keys: pa.Table, values: np.ndarray) -> None:
     """Write one partition."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table({"object_id": ids, **dict(zip(WRITTEN, values, strict=True))})
+    table = pa.table([*keys.columns, *values], names=[*KEYS, *WRITTEN])
     pq.write_table(table, path, use_dictionary=False, compression="zstd", compression_level=1)
 
 
@@ -36,7 +36,7 @@ def run(catalog: Path, out: Path, paths: list[Path], *, threads: bool) -> None:
 
         def work(path: Path, table: pa.Table) -> int:
             values = predict([table.column(name).to_numpy() for name in READ])
-            job = (out / path.relative_to(catalog), table.column("object_id"), values)
+            job = (out / path.relative_to(catalog), table.select(KEYS), values)
             if writer is None:
                 write(*job)
             else:

@@ -7,14 +7,13 @@ import time
 import pandas as pd
 
 from tests.benchmarks.peers.plain import CORES, arguments, finish
-from tests.benchmarks.peers.table.by_dask import score
+from tests.benchmarks.peers.table.by_dask import scored
 from tests.benchmarks.peers.table.network import READ
 
 
 def beside(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return ids, places and the columns of one partition."""
-    found = score(frame).set_index(frame.index)
-    return frame[["object_id", "ra", "dec"]].assign(**{name: found[name] for name in found.columns[1:]})
+    """Return ids, places and the columns of one partition; its index goes on to be ``_healpix_29``."""
+    return frame[["object_id", "ra", "dec"]].assign(**scored(frame))
 
 
 def main() -> None:
