@@ -10,7 +10,8 @@
 #   make weights    train the models that are shipped again, by the commands of their cards (WEIGHTS_FLAGS="--only MODEL")
 #   make bench      the benchmarks: ratios of contestants that take turns (minutes)
 #   make bench-lightcurves  durable jobs over 100,000 simulated light curves, and the models alone (an hour; BENCH_FLAGS="--rows 10000")
-#   make bench-images  images through a network, by us and by Ray Data, Daft, Hyrax and Dask (an hour, own environment)
+#   make bench-peers   three jobs by us and by a hand-written loop, Dask, LSDB, Ray Data, Daft, Hyrax (hours, own environment)
+#   make bench-images  the one on images alone; BENCH_FLAGS="--size large --rounds 3" and the like for both
 #   make clean      remove .venv, demo-output and all caches
 #
 # PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
@@ -40,7 +41,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-images clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-peers bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -121,8 +122,15 @@ $(peers)/bin/python: tests/benchmarks/peers/requirements.txt
 	@$(peers)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
+peers_race := $(bin)/python -m tests.benchmarks.peers --peers $(peers)/bin/python --page platform/docs/benchmarks.md
+
+bench-peers: $(tools) $(peers)/bin/python
+	@echo "==> A table, images and light curves, by everybody; results go to platform/docs/benchmarks.md"
+	@$(peers_race) $(BENCH_FLAGS)
+
 bench-images: $(tools) $(peers)/bin/python
-	@$(bin)/python -m tests.benchmarks.peers.images --peers $(peers)/bin/python $(BENCH_FLAGS)
+	@echo "==> Images, by everybody; results go to platform/docs/benchmarks.md"
+	@$(peers_race) --jobs images $(BENCH_FLAGS)
 
 clean:
 	@echo "==> Removing $(VENV), demo-output, build and caches"

@@ -19,7 +19,6 @@ from tests.benchmarks.peers.table.contest import JOB as TABLE
 JOBS = {"table": TABLE, "images": IMAGES, "curves": CURVES}
 
 
-
 def main() -> None:
     """Run them, print who took what, and write it down where that is wished."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.peers", description=__doc__)
@@ -29,7 +28,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="names of contestants, separated by semicolons")
     parser.add_argument("--keep", type=Path, default=None, help="folder for the input, which stays there")
-    parser.add_argument("--page", type=Path, default=None, help="page in whose section of the job results are written")
+    parser.add_argument(
+        "--page", type=Path, default=None, help="page in whose section of the job results are written"
+    )
     parser.add_argument(
         "--peers", default=None, help="python of the environment of others; without it they are left out"
     )

@@ -17,9 +17,7 @@ from tests.benchmarks.peers.plain import CORES
 
 __all__ = ["SYSTEMS", "Processing", "run_job"]
 
-SYSTEMS = {
-    f"bench-{name}": f"tests.benchmarks.peers.{name}.by_skyloom" for name in ("table", "images", "curves")
-}
+SYSTEMS = {f"bench-{name}": f"tests.benchmarks.peers.{name}.by_skyloom" for name in ("table", "images", "curves")}
 
 
 class Processing(Scoring):
@@ -44,7 +42,7 @@ def run_job(name: str, out: Path, given: Mapping[str, Any], *, batch_rows: int) 
     batch_rows : int
     """
     registry._SYSTEMS.update(SYSTEMS)
-    named = {key: name for key in ("job", "model", "layer")}
+    named = dict.fromkeys(("job", "model", "layer"), name)
     job = parse_job({**named, "input": dict(given), "run": {"batch_rows": batch_rows}}, where="the benchmark")
     planned = plan_job(job, store=out)
     planned = replace(planned, plan=replace(planned.plan, entry=f"{__name__}:{Processing.__name__}"))

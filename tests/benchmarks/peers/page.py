@@ -32,10 +32,7 @@ def write_section(
     said = [begin, f"## {job.title}", "", _how(job, rows, rounds, peers), "", *_markdown(lines), "", end]
     section = "\n".join(said)
     before, found, rest = text.partition(begin)
-    if found:
-        text = before + section + rest.partition(end)[2]
-    else:
-        text = text.rstrip() + "\n\n" + section + "\n"
+    text = before + section + rest.partition(end)[2] if found else f"{text.rstrip()}\n\n{section}\n"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text)
 
@@ -60,12 +57,11 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
 
 
 def _versions(python: str) -> str:
-    code = (
-        "import importlib.metadata as m\n"
-        f"print(', '.join(f'{{n}} {{m.version(n)}}' for n in {THEIRS!r}))"
-    )
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    code = f"import importlib.metadata as m\nprint(', '.join(f'{{n}} {{m.version(n)}}' for n in {THEIRS!r}))"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -132,7 +132,9 @@ def _once(name: str, who: Contestant, given: Path, out: Path, peers: str | None)
     used = metered([python, "-m", who.module, str(given), str(out), *who.words], environment, timeout_s=TIMEOUT_S)
     line = next(line for line in used.output.splitlines() if line.startswith("DONE "))
     _, rows, ready, done = line.split()
-    sys.stdout.write(f"  {name}: {used.wall_s:.1f} s, {used.cpu_s:.1f} CPU-s, {int(rows) / used.wall_s:,.0f} rows/s\n")
+    sys.stdout.write(
+        f"  {name}: {used.wall_s:.1f} s, {used.cpu_s:.1f} CPU-s, {int(rows) / used.wall_s:,.0f} rows/s\n"
+    )
     sys.stdout.flush()
     return Result(int(rows), used, float(ready), float(done))
 
@@ -168,5 +170,3 @@ def _spread(values: Sequence[float], digits: int) -> str:
         return ""
     middle, least, most = (f"{f(values):,.{digits}f}" for f in (statistics.median, min, max))
     return f"{middle} ({least} to {most})"
-
-

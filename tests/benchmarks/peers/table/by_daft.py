@@ -10,7 +10,8 @@ import pyarrow as pa
 from daft import DataType, Series
 
 from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, partitions_of
-from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
+from tests.benchmarks.peers.table.job import READ, WRITTEN
+from tests.benchmarks.peers.table.network import Predictor
 
 COLUMNS = DataType.struct({name: DataType.float32() for name in WRITTEN})
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, partitions_of
-from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
+from tests.benchmarks.peers.table.job import READ, WRITTEN
+from tests.benchmarks.peers.table.network import Predictor
 
 _LOADED: list[Predictor] = []
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, in_turn, on_every_core, partitions_of
-from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
+from tests.benchmarks.peers.table.job import READ, WRITTEN
+from tests.benchmarks.peers.table.network import Predictor
 
 
 def read(path: Path) -> pa.Table:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tests.benchmarks.peers.plain import CORES, arguments, finish
 from tests.benchmarks.peers.table.by_dask import scored
-from tests.benchmarks.peers.table.network import READ
+from tests.benchmarks.peers.table.job import READ
 
 
 def beside(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from tests.benchmarks.peers.plain import CORES, KEYS, arguments, finish, partitions_of
-from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
+from tests.benchmarks.peers.table.job import READ, WRITTEN
+from tests.benchmarks.peers.table.network import Predictor
 
 BATCH_ROWS = 65_536
 

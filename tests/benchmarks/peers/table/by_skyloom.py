@@ -15,8 +15,7 @@ from skyloom.runtime.contract import Inputs
 from skyloom.runtime.networks import Network
 from tests.benchmarks.peers.our_job import run_job
 from tests.benchmarks.peers.plain import arguments, finish
-from tests.benchmarks.peers.table.network import BATCH_ROWS, READ, WRITTEN
-from tests.benchmarks.peers.table.network import build as build_network
+from tests.benchmarks.peers.table.job import BATCH_ROWS, READ, WRITTEN
 
 NAME = "bench-table"
 TITLE = "The network of the benchmark on a table"
@@ -43,6 +42,8 @@ def writes(config: Config) -> tuple[Column, ...]:
 
 def build(config: Config, weights: object) -> Network:
     """Return the network."""
+    from tests.benchmarks.peers.table.network import build as build_network
+
     return Network(build_network(), tile_rows=TILE_ROWS)
 
 
@@ -62,7 +63,7 @@ def main() -> None:
     """Run the job and publish its layer."""
     catalog, out = arguments()
     ready = time.perf_counter()
-    finish(run_job(NAME, out, {"catalog": str(catalog)}, batch_rows=BATCH_ROWS), ready)
+    finish(run_job(NAME, out, {"catalog": str(catalog)}, batch_rows=8 * BATCH_ROWS), ready)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ _HERE = "tests.benchmarks.peers.table"
 
 def _compare(out: Path, catalog: Path) -> None:
     """Hold what was written against the network on the catalog: every row of the first and the last partition."""
-    from tests.benchmarks.peers.table.network import READ, WRITTEN, Predictor
+    from tests.benchmarks.peers.table.job import READ, WRITTEN
+    from tests.benchmarks.peers.table.network import Predictor
 
     paths = partitions_of(catalog)
     table = ds.dataset(files_of(out)).to_table(["object_id", *WRITTEN]).sort_by("object_id")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tests.benchmarks.peers.table.network import READ
+from tests.benchmarks.peers.table.job import READ
 from tests.benchmarks.simulated_catalog import make as write
 
 __all__ = ["columns", "make"]

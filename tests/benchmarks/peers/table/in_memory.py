@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 
 from tests.benchmarks.peers.plain import CORES, arguments, finish, on_every_core, partitions_of
 from tests.benchmarks.peers.table.by_hand import read
-from tests.benchmarks.peers.table.network import READ, Predictor
+from tests.benchmarks.peers.table.job import READ
+from tests.benchmarks.peers.table.network import Predictor
 
 
 def main() -> None:

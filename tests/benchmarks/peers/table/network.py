@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["BATCH_ROWS", "READ", "WRITTEN", "Predictor", "build"]
+from tests.benchmarks.peers.table.job import BATCH_ROWS, READ, WRITTEN
 
-READ = tuple(f"x{i}" for i in range(10))
-WRITTEN = tuple(f"y{i}" for i in range(4))
-WIDTHS = (10, 64, 64, 4)
-BATCH_ROWS = 8192
+__all__ = ["Predictor", "build"]
+
+WIDTHS = (len(READ), 64, 64, len(WRITTEN))
 
 
 def build() -> nn.Sequential:
