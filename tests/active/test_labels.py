@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,13 @@ def test_nothing_is_ever_deleted_or_rewritten(tmp_path):
     assert [record.kind for record in store.history()] == ["label", "label", "undo"]
 
 
+def test_an_undo_takes_back_what_the_person_said_elsewhere_meanwhile(tmp_path):
+    here, elsewhere = LabelStore.open(tmp_path), LabelStore.open(tmp_path)
+    here.add(1, "normal", "ann")
+    elsewhere.add(2, "normal", "ann")
+    assert here.undo("ann").object_id == 2
+
+
 def test_an_undo_with_nothing_to_take_back_leaves_no_record(tmp_path):
     assert LabelStore.open(tmp_path).undo("ann") is None
     assert LabelStore.open(tmp_path).history() == []
@@ -121,8 +129,6 @@ def test_a_writer_that_is_killed_leaves_the_whole_record_or_none(tmp_path, failp
     code = (
         "import sys; from skyloom.active import LabelStore; LabelStore.open(sys.argv[1]).add(2, 'anomaly', 'ben')"
     )
-    import os
-
     env = {**os.environ, "SKYLOOM_FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     died = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=env, check=False)
     assert died.returncode == -9
@@ -163,7 +169,7 @@ def test_the_newest_record_that_vanishes_under_an_open_store_is_noticed(tmp_path
     store.add(1, "normal", "ann")
     (tmp_path / "labels" / "00000001.json").unlink()
     with pytest.raises(DataError, match="never deleted"):
-        store.add(2, "normal", "ann")
+        store.history()
 
 
 def test_the_digest_changes_with_every_record(tmp_path):

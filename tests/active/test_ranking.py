@@ -215,6 +215,43 @@ def test_an_export_can_leave_people_out(tmp_path, ending, capsys):
     assert "exists" in capsys.readouterr().err
 
 
+def test_a_spectroscopic_sample_is_imported_once_and_starts_the_followup_loop(store, layer, tmp_path, capsys):
+    ids, _ = all_rows(layer)
+    table = pa.table({"snid": ids[:30], "sim_type": ["Ia", "II", None] * 10})
+    pq.write_table(table, tmp_path / "spectra.parquet")
+    words = ["label", "import", str(tmp_path), str(tmp_path / "spectra.parquet"), "--by", "aat"]
+    words += ["--id-column", "snid", "--label-column", "sim_type"]
+    for recorded in (20, 0):
+        assert main(words) == 0
+        assert f"recorded {recorded} labels of 20" in capsys.readouterr().err
+    path = tmp_path / "tonight.parquet"
+    options = ("--loop", "followup", "--budget", "7", "--batch", "3", "--strategy", "entropy")
+    place = ("features", "--store", str(store), "--labels", str(tmp_path), "--output", str(path))
+    assert main(["rank", *place, *options, "--features", *FEATURES]) == 0
+    ranking = pq.read_table(path)
+    assert ranking["al_rank"].to_pylist() == [1, 2, 3, 4, 5, 6, 7]
+    assert ranking["al_batch"].to_pylist() == [0, 0, 0, 1, 1, 1, 2]
+    assert set(ranking["object_id"].to_pylist()).isdisjoint(LabelStore.open(tmp_path).decisions())
+    assert all("Ia" in reason and "II" in reason for reason in ranking["reason"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ({"object_id": [1, 1], "label": ["a", "b"]}, "both 'a' and 'b'"),
+        ({"object_id": [1], "lable": ["a"]}, "did you mean 'lable'"),
+        ({"object_id": ["x"], "label": ["a"]}, "must be integers"),
+        ({"object_id": [1, 2], "label": ["a", "SN Ia"]}, "label name 'SN Ia'"),
+    ],
+)
+def test_a_table_that_cannot_be_imported_whole_is_not_imported(tmp_path, capsys, table, why):
+    pq.write_table(pa.table(table), tmp_path / "labels.parquet")
+    words = ["label", "import", str(tmp_path), str(tmp_path / "labels.parquet"), "--by", "aat"]
+    assert main(words) in {1, 2}
+    assert why in capsys.readouterr().err
+    assert LabelStore.open(tmp_path).history() == []
+
+
 def test_labels_survive_a_new_run_of_their_layer(store):
     assert (
         LabelStore.open(open_layer("features", store)).history() == LabelStore.open(store / "features").history()

@@ -48,7 +48,7 @@ def test_the_commands_of_the_design_are_there():
     layer collect; layer abort; cluster certs; catalog import; catalog describe; catalog check;
     catalog list; status; layer describe; model export;
     cutouts make; cutouts import; cutouts check; cutouts describe;
-    label; label list; label undo; label export; rank;
+    label; label list; label undo; label import; label export; rank;
     spectra make; spectra import; spectra check; spectra describe; model list;
      model describe; model check; model train; model evaluate"""
     assert {" ".join(words) for words in VERBS} == {verb.strip() for verb in wanted.split(";")}

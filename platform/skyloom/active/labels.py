@@ -71,6 +71,7 @@ class LabelStore:
         self.layer, self.version = layer, version
         self._store, self._folder = store, folder
         self._records: list[Label] = []
+        self._is_made = False
         # One process may serve several people: a page's callbacks come from threads.
         self._lock = threading.RLock()
 
@@ -143,7 +144,29 @@ class LabelStore:
         StoreFullError, TransientError
             If it could not be written; nothing is recorded then.
         """
-        new = Label(
+        new = self.check(object_id, label, by, comment, column=column, score=score)
+        written = self._append(lambda _: new)
+        assert written is not None  # only an undo may find nothing to do
+        return written
+
+    def check(
+        self,
+        object_id: int,
+        label: str,
+        by: str,
+        comment: str = "",
+        *,
+        column: str = "",
+        score: float | None = None,
+    ) -> Label:
+        """Return the record that `add` would write, but for its number; nothing is written.
+
+        Raises
+        ------
+        SpecError
+            If a value cannot be recorded.
+        """
+        return Label(
             object_id=int(object_id),
             label=label,
             by=by,
@@ -154,9 +177,6 @@ class LabelStore:
             column=column,
             score=None if score is None else float(score),
         )
-        written = self._append(lambda _: new)
-        assert written is not None  # only an undo may find nothing to do
-        return written
 
     def undo(self, by: str) -> Label | None:
         """Take back the last label of a person that still stands; again, the one before.
@@ -171,8 +191,10 @@ class LabelStore:
         StoreFullError, TransientError
             If it could not be written; nothing is taken back then.
         """
-        undone = self._append(lambda records: _undo(records, by))
-        return None if undone is None else self._records[undone.undoes - 1]
+        with self._lock:
+            self._read()
+            undone = self._append(lambda records: _undo(records, by))
+            return None if undone is None else self._records[undone.undoes - 1]
 
     def labels(self) -> list[Label]:
         """Return the labels that hold: of each person the last one of each object, oldest first."""
@@ -200,18 +222,20 @@ class LabelStore:
         return records[-1].sha256 if records else ""
 
     def _append(self, make: Callable[[list[Label]], Label | None]) -> Label | None:
+        """Write what `make` makes of the records so far, as the next one; again if somebody else was first."""
         with self._lock:
-            self._store.make_directories([self._folder])
-            while True:
+            if not self._is_made:
+                self._store.make_directories([self._folder])
                 self._read()
-                made = make(self._records)
-                if made is None:
-                    return None
+                self._is_made = True
+            while (made := make(self._records)) is not None:
                 number, prev = len(self._records) + 1, self._records[-1].sha256 if self._records else ""
                 record = replace(made, number=number, prev=prev)
                 if self._store.put_if_absent(self._name(number), record.line):
                     self._records.append(record)
                     return record
+                self._read()
+            return None
 
     def _read(self) -> None:
         """Read the records that were added since."""

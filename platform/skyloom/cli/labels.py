@@ -42,7 +42,7 @@ def add(
     unchecked: Flag = False,
     json: Flag = False,
 ) -> int:
-    """Record what objects of a layer are; list, undo and export labels.
+    """Record what objects of a layer are; list, undo, import and export labels.
 
     For example:
         skyloom label lightcurve-features --store layers --id 615 713 --as anomaly --by ann
@@ -168,6 +168,59 @@ def export(
     records = labels.history()
     export_labels(records, output, anonymous=anonymous, overwrite=overwrite)
     sys.stderr.write(f"wrote {len(records):,} records to {output}\n")
+    return DONE
+
+
+@app.command(name="import")
+def import_(
+    layer: str,
+    table: Path,
+    /,
+    *,
+    by: str,
+    id_column: str = "object_id",
+    label_column: str = "label",
+    comment: str = "",
+    store: str | None = None,
+    unchecked: Flag = False,
+) -> int:
+    """Record the labels of a table, such as a spectroscopic sample or a vetted list.
+
+    What this person has said of an object already, with the same label, is not said again: an import that was
+    cut short goes on when it is run again.
+
+    For example:
+        skyloom label import lightcurve-features spectra.parquet --store layers --by spectrograph-a \
+            --id-column snid --label-column sim_type
+
+    Parameters
+    ----------
+    layer
+        A layer's name in --store, its directory, or any folder to keep labels in.
+    table
+        A .parquet or .csv file.
+    by
+        The pseudonym whose labels they are, such as a survey's name.
+    id_column
+        The column of object ids.
+    label_column
+        The column of labels; a row without one is passed over.
+    comment
+        Anything worth remembering, such as where the table is from.
+    store
+        The folder or URL where layers lie.
+    unchecked
+        Do not look whether the layer has the objects: for layers too large to look.
+    """
+    from skyloom.active.importing import import_labels, read_labels
+    from skyloom.active.reading import find_objects
+
+    labels, opened = _opened(layer, store)
+    said = read_labels(table, id_column=id_column, label_column=label_column)
+    if opened is not None and not unchecked:
+        find_objects(opened, list(said))
+    added = import_labels(labels, said, by=by, comment=comment)
+    sys.stderr.write(f"recorded {added:,} labels of {len(said):,} in {table}\n")
     return DONE
 
 
