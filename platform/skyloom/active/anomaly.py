@@ -82,7 +82,7 @@ class AnomalyRanker:
         z = expanded[:, : len(names)]
         oddest = np.argsort(-np.abs(z), axis=1, kind="stable")[:, :3]
         said = [
-            ", ".join(f"{names[k]} {row[k]:+.1f} widths" for k in places if row[k] != 0.0)
+            ", ".join(f"{names[k]} {_widths(row[k])}" for k in places if row[k] != 0.0)
             for row, places in zip(z, oddest, strict=True)
         ]
         if not len(self.anomalies) or not len(z):
@@ -150,3 +150,8 @@ def _planted(settings: Forest, n_known: int, seed: int) -> Any:
     from coniferest.aadforest import AADForest
 
     return AADForest(**common)
+
+
+def _widths(z: float) -> str:
+    """Text of a distance from the median, in widths of the feature's distribution."""
+    return f"{z:+,.0f} widths" if abs(z) >= 10 else f"{z:+.1f} widths"

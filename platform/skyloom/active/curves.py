@@ -33,6 +33,8 @@ __all__ = ["main", "play_anomaly", "play_followup", "plot", "summary", "table_of
 
 _WRONG = 2
 _SHOWN_PLACES = 5
+_STRATEGIES = ("uncertainty", "disagreement", CONTROL)
+"""Of two classes, margin and entropy ask for the same objects as uncertainty."""
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#999999")
 
 
@@ -76,6 +78,7 @@ def play_followup(
         seeds=seeds,
         nights=nights,
         spectra=spectra,
+        strategies=_STRATEGIES,
         say=_say,
     )
 

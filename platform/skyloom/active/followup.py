@@ -37,7 +37,9 @@ class FollowUpRanker:
     def probabilities(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the share of trees for each class, for each tree's leaf: (N, F) to (T, N, C)."""
         expanded = self.space.expand(features)
-        return np.stack([np.asarray(tree.predict_proba(expanded)) for tree in self.forest.estimators_])
+        # Checked once, above: `expand` gives float32 in C order, which is what trees read.
+        each = (tree.predict_proba(expanded, check_input=False) for tree in self.forest.estimators_)
+        return np.stack([np.asarray(p) for p in each])
 
     def score(self, features: NDArray[np.floating], ids: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return how much the type of each row of (N, F) would teach; higher is more."""

@@ -33,7 +33,7 @@ def add(
     layer: str,
     /,
     *,
-    id: Annotated[list[int], Parameter(consume_multiple=True)],  # noqa: A002
+    id: Annotated[list[int], Parameter(consume_multiple=True, negative=())],  # noqa: A002
     as_: Annotated[str, Parameter(name="--as")],
     by: str,
     comment: str = "",

@@ -12,7 +12,7 @@ from skyloom.cli.output import DONE, show_json, show_table
 
 __all__ = ["rank"]
 
-Words = Annotated[list[str] | None, Parameter(consume_multiple=True)]
+Words = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
 
 
 def rank(
