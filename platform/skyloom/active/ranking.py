@@ -18,7 +18,7 @@ from skyloom.active.labels import LabelStore
 from skyloom.active.ranked import Ranking, Taken, anomaly_ranking, followup_ranking
 from skyloom.active.reading import Chunk, LayerReader
 from skyloom.active.records import decisions
-from skyloom.active.reranking import check_loop, opinions, types
+from skyloom.active.reranking import SAMPLE_ROWS, check_loop, opinions, types
 from skyloom.errors import ErrorKind, SpecError, close_matches
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RankRequest:
     labelled: bool = False
     """Whether objects that have a label are ranked, too."""
     seed: int = 0
-    sample_rows: int = 20_000
+    sample_rows: int = SAMPLE_ROWS
     """Rows that a forest is grown on, at most: each of its trees sees a few hundred."""
     candidates: int = 10_000
     """Rows with the best scores that are kept while reading, from which the budget is spent."""

@@ -17,7 +17,7 @@ __all__ = ["LOOPS", "SAMPLE_ROWS", "check_loop", "opinions", "rerank", "sampled"
 
 LOOPS = ("anomaly", "followup")
 
-SAMPLE_ROWS = 100_000
+SAMPLE_ROWS = 20_000
 """Rows that a forest is grown on, at most: each of its trees sees a few hundred."""
 
 
