@@ -59,6 +59,15 @@ def test_the_periodogram_is_that_of_astropy(points):
     assert_allclose(chi2, (((value - mean) / error) ** 2).sum())
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 10, 37])
+def test_a_grid_of_any_length_begins_like_a_longer_one(n):
+    rng = np.random.default_rng(n)
+    time, value, weight = np.sort(rng.uniform(0, 40, 30)), rng.normal(0, 1, 30), rng.uniform(1, 2, 30)
+    short, long = (chi2_reduction(time, value, weight, first=0.5, step=0.01, n=k)[0] for k in (n, 200))
+    assert short.shape == (n,)
+    assert_allclose(short, long[:n], atol=1e-4 * long.max())
+
+
 def test_a_frequency_at_which_all_points_share_a_phase_is_not_measured():
     mjd = np.arange(50.0)
     reduction, _ = chi2_reduction(mjd, np.sin(mjd), np.ones(50), first=1.0, step=1.0, n=4)

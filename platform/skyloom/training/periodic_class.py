@@ -49,7 +49,7 @@ class Recipe:
     """Of ours; its twin is ``tcn`` or ``resnet``."""
     size: int = 3
     depth: int = 5
-    width: int = 24
+    width: int = 20
     dropout: float = 0.3
     bins: int = 64
     members: int = 5

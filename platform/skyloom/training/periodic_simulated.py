@@ -1,6 +1,6 @@
 """The networks of periodic-class on ten kinds of simulated stars, whose true kinds are known.
 
-python -m skyloom.training.periodic_simulated [--stars 4000] [--seed 0]
+python -m skyloom.training.periodic_simulated [--stars 3000] [--seed 0]
 
 Draws stars of `skyloom.simulators.variables`, folds them at the period of their catalog (1 in 100 is wrong by
 a factor of two), trains the iTCN and its zero-padded twin from five seeds each, and prints their scores on
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from skyloom.runtime.device import DeviceSettings, use
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--stars", type=int, default=4000, help="to train on, and to score: so many each")
+    parser.add_argument("--stars", type=int, default=3000, help="to train on, and to score: so many each")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     with use(DeviceSettings("cpu", threads=1)), threadpool_limits(1):
