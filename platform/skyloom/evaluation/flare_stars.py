@@ -33,7 +33,7 @@ STELLA = "stella_ensemble_predtest.parquet"
 _SECTORS = 1000
 """Ids are ``tic * 1000 + sector``."""
 _SAME_TIME_D = 2e-5
-"""Barycentric times of one exposure differ from star to star by up to minutes: what agrees so well is that star."""
+"""Barycentric times of one exposure differ from star to star by up to minutes: what agrees so well is one star."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +86,9 @@ def tess_rows(data: str | Path | None = None) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        ``lightcurve_id`` (int64: TIC number times 1000, plus sector), ``tic``, ``sector``, ``source``, ``teff`` (K)
-        and ``radius`` (solar radii) where Günther et al. have the star, and ``lc`` (``mjd``, ``flux``, NaN where
-        its quality is bad, ``flux_err``, ``band``). A cadence that the files have twice is there once.
+        ``lightcurve_id`` (int64: TIC number times 1000, plus sector), ``tic``, ``sector``, ``source``, ``teff``
+        (K) and ``radius`` (solar radii) where Günther et al. have the star, and ``lc`` (``mjd``, ``flux``, NaN
+        where its quality is bad, ``flux_err``, ``band``). A cadence that the files have twice is there once.
 
     Raises
     ------
@@ -118,7 +118,9 @@ def tess_rows(data: str | Path | None = None) -> pa.Table:
         "flux_err": pa.array(error[order], from_pandas=True),
         "band": pa.array(["tess"] * len(order)),
     }
-    lc = pa.StructArray.from_arrays([pa.ListArray.from_arrays(offsets, each) for each in lists.values()], list(lists))
+    lc = pa.StructArray.from_arrays(
+        [pa.ListArray.from_arrays(offsets, each) for each in lists.values()], list(lists)
+    )
     teff, radius = _stars(place, ids // _SECTORS)
     return pa.table(
         {
@@ -143,9 +145,7 @@ def _stars(place: Path, tic: NDArray[np.int64]) -> tuple[NDArray[np.float64], ND
     known, index = np.unique(table["TESS"].to_numpy(), return_index=True)
     spot = np.searchsorted(known, tic).clip(0, len(known) - 1)
     there = known[spot] == tic
-    teff, radius = (
-        table[name].cast(pa.float64()).to_numpy()[index][spot] for name in ("Teff", "Radius")
-    )
+    teff, radius = (table[name].cast(pa.float64()).to_numpy()[index][spot] for name in ("Teff", "Radius"))
     return np.where(there, teff, np.nan), np.where(there, radius, np.nan)
 
 
@@ -173,10 +173,12 @@ def listed_flares(data: str | Path | None = None) -> tuple[Flares, Flares]:
 def _vetted(place: Path) -> Flares:
     table = pq.read_table(place / _VETTED)
     # The file has no header: its first row became the names of the columns.
-    rows = np.column_stack([
-        np.concatenate(([float(table.column_names[k])], table.column(k).to_numpy().astype(np.float64)))
-        for k in (1, 8, 9)
-    ])
+    rows = np.column_stack(
+        [
+            np.concatenate(([float(table.column_names[k])], table.column(k).to_numpy().astype(np.float64)))
+            for k in (1, 8, 9)
+        ]
+    )
     points = pq.read_table(place / _DWARFS, columns=["tic", "sector", "cadenceno", "time_btjd"])
     cadence, time = points["cadenceno"].to_numpy(), points["time_btjd"].to_numpy()
     key = points["tic"].to_numpy() * _SECTORS + points["sector"].to_numpy().astype(np.int64)

@@ -73,8 +73,10 @@ def scores_on_stars(estimator: Estimator, stars: list[Star]) -> SimulatedScores:
     places = [(star, _spans(each)) for star, each in zip(stars, events, strict=True)]
     ours = _tally(places)
     finder = best_at_precision(
-        (_tally([(star, outlier_events(star.curve, sigmas, least=least, trend=trend)) for star in stars])
-         for sigmas, least, trend in settings()),
+        (
+            _tally([(star, outlier_events(star.curve, sigmas, least=least, trend=trend)) for star in stars])
+            for sigmas, least, trend in settings()
+        ),
         ours.precision,
     )
     window_scores, groups = _windows(stars, judged, known)
@@ -128,12 +130,14 @@ def _tally(found: list[tuple[Star, tuple[NDArray[np.int64], NDArray[np.int64]]]]
     counts = []
     for star, (first, last) in found:
         outcome = is_flare(star, first, last)
-        counts.append((
-            int((outcome.flaring == 1).sum()),
-            int((outcome.flaring >= 0).sum()),
-            int(outcome.recalled.sum()),
-            len(outcome.recalled),
-        ))
+        counts.append(
+            (
+                int((outcome.flaring == 1).sum()),
+                int((outcome.flaring >= 0).sum()),
+                int(outcome.recalled.sum()),
+                len(outcome.recalled),
+            )
+        )
     return tally_of(counts)
 
 
@@ -152,7 +156,7 @@ def _faint(
 def _windows(
     stars: list[Star], judged: list[Judgement], known: list[NDArray[np.int8]]
 ) -> tuple[list[Score], tuple[Subgroup, ...]]:
-    """Score windows about peaks of flares against windows a hundred cadences from any, as stella's team took them."""
+    """Score windows about peaks of flares against windows 100 cadences from any, as stella's team took them."""
     p, flare, height, sigmas, noise = ([] for _ in range(5))
     for star, each, label in zip(stars, judged, known, strict=True):
         clear = star.clear & star.curve.seen[star.peaks]
@@ -185,8 +189,8 @@ def _windows(
     groups = (
         *subgroup_scores("recall, windows at 0.5", _mean, (right,), by="height of the flare",
                          group=binned(np.concatenate(sigmas)[happened], (4.0, 6.0, 10.0, 30.0), "sigma")),
-        *subgroup_scores("average precision, windows", average_precision, (score, happened), by="noise, dex of ppm",
-                         group=binned(np.concatenate(noise), (2.5, 3.0, 3.5, 4.0))),
+        *subgroup_scores("average precision, windows", average_precision, (score, happened),
+                         by="noise, dex of ppm", group=binned(np.concatenate(noise), (2.5, 3.0, 3.5, 4.0))),
     )  # fmt: skip
     return scores, groups
 
@@ -225,5 +229,7 @@ def _durations(stars: list[Star], events: list[Events]) -> list[Score]:
     low, middle, high = np.percentile(ratio, (16.0, 50.0, 84.0)) if ratio else (np.nan,) * 3
     return [
         Score("equivalent duration over truth, median", OURS, float(middle)),
-        Score("equivalent duration over truth, half of 16 to 84 %", OURS, float(0.5 * (high - low)), better="lower"),
+        Score(
+            "equivalent duration over truth, half of 16 to 84 %", OURS, float(0.5 * (high - low)), better="lower"
+        ),
     ]

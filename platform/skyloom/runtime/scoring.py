@@ -260,17 +260,21 @@ def _column(
 def _lists(
     system: System, column: Column, found: Lists, scorable: NDArray[np.bool_], bad: NDArray[np.bool_]
 ) -> pa.ListArray:
-    """Return the lists of all rows, null where a row is not scorable; mark rows with infinite elements in `bad`."""
+    """Return the lists of all rows, null where a row is not scorable; mark rows with infinite ones in `bad`."""
     kind, rows = column.type, int(scorable.sum())
     length = np.diff(found.offsets)
     whole = len(found) == rows and found.offsets[0] == 0 and found.offsets[-1] == len(found.values)
     if not pa.types.is_list(kind) or not whole or (length < 0).any():
-        what = f"`predict` gave {column.name} as {len(found)} lists for {rows} scorable rows, declared {column.dtype}"
+        what = (
+            f"`predict` gave {column.name} as {len(found)} lists for {rows} scorable rows, declared {column.dtype}"
+        )
         raise _broken(system, what, column=column.name)
     if pa.from_numpy_dtype(found.values.dtype) != kind.value_type:
         what = f"`predict` gave {column.name} as lists of {found.values.dtype}, declared {column.dtype}"
         raise _broken(system, what, column=column.name)
-    hole = ~np.isfinite(found.values) if found.values.dtype.kind == "f" else np.zeros(len(found.values), dtype=bool)
+    hole = (
+        ~np.isfinite(found.values) if found.values.dtype.kind == "f" else np.zeros(len(found.values), dtype=bool)
+    )
     infinite = hole & ~np.isnan(found.values)
     bad |= np.bincount(np.repeat(np.arange(rows), length), infinite, minlength=rows) > 0
     lengths = np.zeros(len(scorable), dtype=np.int64)

@@ -211,7 +211,7 @@ def _loudness(t: NDArray[np.float64], days: float, rng: np.random.Generator) -> 
 def _flares(
     t: NDArray[np.float64], rng: np.random.Generator, noise: float, days: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what flares add at each cadence, and the flares (E, 6), by time; one in five has others on its tail."""
+    """Return what flares add at each cadence, and the flares (E, 6), by time; one in five has more on its tail."""
     flaring = np.zeros_like(t)
     rows: list[tuple[float, ...]] = []
     for _ in range(rng.poisson(nuisances.log_uniform(rng, 0.05, 4.0) * days)):
@@ -223,7 +223,11 @@ def _flares(
         for away, share in zip(late, shares, strict=True):
             width = fwhm * share
             is_davenport = rng.random() < 0.5
-            one = height * share * integrated(t, peak + away, width, shape="davenport" if is_davenport else "mendoza")
+            one = (
+                height
+                * share
+                * integrated(t, peak + away, width, shape="davenport" if is_davenport else "mendoza")
+            )
             flaring += one
             area = DAVENPORT_AREA if is_davenport else MENDOZA_AREA
             third, top = np.sort(one)[[-3, -1]] / noise

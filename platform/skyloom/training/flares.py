@@ -42,7 +42,7 @@ _BRIGHT = 2.0
 class Recipe:
     """How many stars are simulated, the shape of the networks, and how long is trained."""
 
-    stars: int = 600
+    stars: int = 400
     """Simulated: 60 % train, 15 % calibrate, 25 % are held out."""
     days: float = 27.4
     """Length of a sector."""
@@ -51,7 +51,7 @@ class Recipe:
     hidden: int = 16
     dropout: float = 0.2
     members: int = 10
-    epochs: int = 7
+    epochs: int = 4
     batch_rows: int = 128
     rate: float = 2e-3
     per_flare: int = 3
@@ -147,8 +147,10 @@ def _examples(stars: list[Star], recipe: Recipe, *, seed: int) -> _Examples:
         flaring = _flaring(star, label, recipe, rng)
         none = np.flatnonzero(label == 0)
         standing = np.flatnonzero((label == 0) & (star.curve.channels.max(axis=0) > _BRIGHT))
-        quiet = [rng.choice(of, min(n, len(of)), replace=False) for of, n in (
-            (none, recipe.quiet), (standing, recipe.bright))]
+        quiet = [
+            rng.choice(of, min(n, len(of)), replace=False)
+            for of, n in ((none, recipe.quiet), (standing, recipe.bright))
+        ]
         nodes = np.concatenate([flaring, *quiet])
         target = np.arange(len(nodes)) < len(flaring)
         parts.append((windows(star.curve, nodes), target.astype(np.int64), np.full(len(nodes), star.number)))
@@ -172,7 +174,9 @@ def _ensemble(
     from skyloom.models.flares.network import FlareEnsemble, NetworkConfig, make_network
     from skyloom.training.loop import ArrayExamples, LoopConfig, fit
 
-    config = NetworkConfig(CHANNELS, (recipe.width, 2 * recipe.width, 2 * recipe.width), recipe.hidden, recipe.dropout)
+    config = NetworkConfig(
+        CHANNELS, (recipe.width, 2 * recipe.width, 2 * recipe.width), recipe.hidden, recipe.dropout
+    )
     judges = np.searchsorted(np.unique(examples.star), examples.star) % _JUDGES == 0
     ensemble = FlareEnsemble(config, recipe.members)
     for k in range(recipe.members):

@@ -45,8 +45,8 @@ QUESTION = "predict"
 LIBRARIES = ("torch",)
 
 NORMALISATION = (
-    "flux over the star's median, less its running medians over 41 and over 151 cadences, each taken off twice, in "
-    "units of the scatter from cadence to cadence, asinh"
+    "flux over the star's median, less its running medians over 41 and over 151 cadences, each taken off twice, "
+    "in units of the scatter from cadence to cadence, asinh"
 )
 TOLERANCE: Mapping[str, float] = {
     # Of what is no floating number, lists among it: the largest share of rows that may differ.

@@ -147,7 +147,9 @@ def writes_of(config: Config) -> tuple[Column, ...]:
     )  # fmt: skip
 
 
-def prepared_of(curves: LightCurves, config: Config) -> tuple[list[Prepared], NDArray[np.uint32], NDArray[np.bool_]]:
+def prepared_of(
+    curves: LightCurves, config: Config
+) -> tuple[list[Prepared], NDArray[np.uint32], NDArray[np.bool_]]:
     """Prepare N light curves.
 
     Returns

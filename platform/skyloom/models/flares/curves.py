@@ -21,7 +21,7 @@ MOST_MISSING = 10
 """Cadences that may be missing inside a stretch; more are a gap."""
 TRENDS = (41, 151)
 """Cadences of the two running medians that are taken off: the first follows quick stars, the second keeps long
-flares. Each is taken off twice: what a median of so many cadences leaves of a curved light curve is curved, too."""
+flares. Each is taken off twice: what the first pass leaves of a curved light curve is curved, too."""
 CHANNELS = len(TRENDS)
 KINDS = ("log_noise", "log_swing", "lag_1", "upper_tail", "lower_tail", "far_share")
 """Numbers that say what kind of light curve it is: see `Prepared.kind`."""

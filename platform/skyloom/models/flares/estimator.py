@@ -67,8 +67,11 @@ def estimator_of(config: Config, weights: Weights) -> Estimator:
         ``BAD_WEIGHTS`` if the arrays do not fit each other.
     """
     arrays = weights.arrays
-    for name, length in (("shape", _SHAPE), ("threshold", 1), *((f"{who}.{of}", None) for who in ("cadence", "event")
-                                                               for of in ("knots", "values"))):
+    for name, length in (
+        ("shape", _SHAPE),
+        ("threshold", 1),
+        *((f"{who}.{of}", None) for who in ("cadence", "event") for of in ("knots", "values")),
+    ):
         found = arrays[name].shape if name in arrays else None
         if found is None or len(found) != 1 or found[0] < 1 or (length is not None and found[0] != length):
             msg = f"weights of flares: {name} has shape {found}, expected ({length or 'T'},)"

@@ -100,7 +100,7 @@ def find_events(
     hot = np.greater_equal(p, threshold, where=~np.isnan(p), out=np.zeros(len(p), dtype=bool)) & curve.seen
     rows = []
     for first, last in spans(hot, curve.offsets, join):
-        row = _measured(curve, p, hot, first, last, min_sigma)
+        row = _measured(curve, hot, (first, last), min_sigma)
         if row is not None:
             top = first + int(np.nanargmax(p[first : last + 1]))
             rows.append((first, last, *row, float(p[top]), float(p_sd[top])))
@@ -110,9 +110,10 @@ def find_events(
 
 
 def _measured(
-    curve: Prepared, p: Floats, hot: NDArray[np.bool_], first: int, last: int, min_sigma: float
+    curve: Prepared, hot: NDArray[np.bool_], span: tuple[int, int], min_sigma: float
 ) -> tuple[float, ...] | None:
     """Return peak, time, amplitude, rise, fall, duration and its error; None if it does not stand out."""
+    first, last = span
     s = int(np.searchsorted(curve.offsets, first, side="right")) - 1
     low, high = int(curve.offsets[s]), int(curve.offsets[s + 1])
     after = max(_AFTER, last - first)
@@ -128,7 +129,8 @@ def _measured(
         return None
     cadence = curve.cadence_d
     counted = curve.seen[start:stop] & (nodes >= first - _BEFORE) & (nodes <= last)
-    rise, fall = _fitted(curve, flux, nodes, peak, hot, (first, last))
+    usable = curve.seen[start:stop] & (~hot[start:stop] | ((nodes >= first) & (nodes <= last)))
+    rise, fall = _fitted(flux, peak, usable, cadence)
     seen = float(flux[counted].mean()) * (last - first + 1 + _BEFORE) * cadence
     end = (last + 0.5 - nodes[peak]) * cadence
     duration = seen + amp * fall * math.exp(-end / fall)
@@ -147,17 +149,12 @@ def _parabola(x: Floats, flux: Floats, quiet: NDArray[np.bool_], noise: float) -
     return np.asarray(curve)
 
 
-def _fitted(
-    curve: Prepared, flux: Floats, nodes: NDArray[np.int64], peak: int, hot: NDArray[np.bool_], span: tuple[int, int]
-) -> tuple[float, float]:
-    """Return rise and fall in days: least squares within bounds, from where the event falls to half and to 1/e."""
+def _fitted(flux: Floats, peak: int, usable: NDArray[np.bool_], cadence: float) -> tuple[float, float]:
+    """Return rise and fall in days: bounded least squares from where the flux first falls to 1/e."""
     from scipy.optimize import least_squares
 
-    cadence = curve.cadence_d
-    first, last = max(0, peak - 30), min(len(nodes), peak + _MOST_FITTED)
-    part = np.arange(first, last)
-    others = hot[nodes[part]] & ((nodes[part] < span[0]) | (nodes[part] > span[1]))
-    part = part[curve.seen[nodes[part]] & ~others]
+    part = np.arange(max(0, peak - 30), min(len(flux), peak + _MOST_FITTED))
+    part = part[usable[part]]
     t, y = (part - peak) * cadence, flux[part] / flux[peak]
     low = np.array([0.5, -cadence, _RISE_D[0], _FALL_D[0]])
     high = np.array([2.0, cadence, _RISE_D[1], _FALL_D[1]])
@@ -169,5 +166,7 @@ def _fitted(
     def away(x: Floats) -> Floats:
         return flare_shape(t, x[0], x[1], x[2], x[3]) - y
 
-    found = least_squares(away, guess, bounds=(low, high), x_scale=np.array([1.0, cadence, cadence, decay]), max_nfev=60)
+    found = least_squares(
+        away, guess, bounds=(low, high), x_scale=np.array([1.0, cadence, cadence, decay]), max_nfev=60
+    )
     return float(found.x[2]), float(found.x[3])
