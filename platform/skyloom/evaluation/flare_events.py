@@ -100,4 +100,4 @@ def is_flare(star: Star, first: NDArray[np.int64], last: NDArray[np.int64]) -> O
         [star.light[a : b + 1].max() for a, b in zip(first.tolist(), last.tolist(), strict=True)], dtype=np.float64
     )
     flaring = np.where(hit.any(axis=1), 1, np.where(light >= _SOME_LIGHT, -1, 0)).astype(np.int8)
-    return Outcome(flaring, hit.any(axis=0), star.sigmas[star.clear])
+    return Outcome(flaring, np.asarray(hit.any(axis=0)), star.sigmas[star.clear])

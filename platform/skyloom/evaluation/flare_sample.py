@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from skyloom.evaluation.split import Parts, parts_of
 from skyloom.models.flares.columns import Config, prepared_of
-from skyloom.models.flares.curves import Prepared
-from skyloom.models.flares.network import HALF, WINDOW
+from skyloom.models.flares.curves import HALF, WINDOW, Prepared
 from skyloom.simulators.flares import SimulatedFlares, flare_stars
 
 __all__ = ["CLEAR_SIGMA", "Star", "labels_of", "parts_of_stars", "stars_of", "windows"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,9 @@ from skyloom.evaluation.flare_sample import Star, labels_of
 from skyloom.evaluation.scores import bootstrap
 from skyloom.evaluation.subgroups import binned, subgroup_scores
 from skyloom.models.card import Bin, Score, Subgroup
+from skyloom.models.flares.curves import HALF
 from skyloom.models.flares.estimator import Estimator, Judgement, events_of, judge
 from skyloom.models.flares.events import Events
-from skyloom.models.flares.network import HALF
 from skyloom.models.probabilities import isotonic
 
 __all__ = ["OURS", "SimulatedScores", "average_precision", "scores_on_stars"]
@@ -181,8 +182,8 @@ def _windows(
         Score("average precision, windows", "baseline: height in sigmas (simulated)",
               average_precision(stand, happened), bootstrap(average_precision, stand, happened)),
         Score("accuracy, windows at 0.5", OURS, float((at == happened).mean())),
-        Score("precision, windows at 0.5", OURS, float(happened[at].mean())),
-        Score("recall, windows at 0.5", OURS, float(at[happened].mean())),
+        Score("precision, windows at 0.5", OURS, _mean(happened[at])),
+        Score("recall, windows at 0.5", OURS, _mean(at[happened])),
         Score("precision, windows at recall 0.9", OURS, _precision_at(score, happened, 0.9)),
     ]  # fmt: skip
     right = at[happened].astype(np.float64)
@@ -195,14 +196,15 @@ def _windows(
     return scores, groups
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean())
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _precision_at(p: NDArray[np.float64], happened: NDArray[np.bool_], recall: float) -> float:
     """Return the precision where so large a share of what happened is found."""
-    least = np.quantile(p[happened], 1.0 - recall)
-    return float(happened[p >= least].mean())
+    if not happened.any():
+        return float("nan")
+    return _mean(happened[p >= np.quantile(p[happened], 1.0 - recall)])
 
 
 def _event_truth(

@@ -138,8 +138,10 @@ class System(Protocol):
 
     A system opens no file, never asks for a device and never sees a job: it gets its own
     config, its weights as arrays, and rows as an Arrow batch. It may also have ``tensors(config)``,
-    the images and spectra that it reads, and ``eligibility(config)``, conditions that a row must meet
-    before the system is asked about it (see `skyloom.models.eligibility`).
+    the images and spectra that it reads, ``eligibility(config)``, conditions that a row must meet
+    before the system is asked about it (see `skyloom.models.eligibility`), and
+    ``examples(config, n, seed=...)``, made-up rows for its tests, where rows that are plausible in type
+    alone are none that it scores.
     """
 
     NAME: str

@@ -9,9 +9,8 @@ from skyloom.evaluation.flares import evaluate
 from skyloom.models import flares
 from skyloom.models.architecture import architecture_of
 from skyloom.models.card import Card, Domain, Input, Plain
-from skyloom.models.flares.curves import CHANNELS
+from skyloom.models.flares.curves import CHANNELS, WINDOW
 from skyloom.models.flares.estimator import CHUNK
-from skyloom.models.flares.network import WINDOW
 from skyloom.runtime.contract import Weights
 from skyloom.simulators.flares import BANDS
 from skyloom.training.request import TrainRequest, command_of

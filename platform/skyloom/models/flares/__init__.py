@@ -22,6 +22,7 @@ from skyloom.errors import ErrorKind, SpecError
 from skyloom.models.flares.columns import EVENT_COLUMNS, FLAGS, Config, inputs_of, reads_of, writes_of
 from skyloom.models.flares.energy import bolometric_energy
 from skyloom.models.flares.estimator import Estimator, estimator_of, events_of, judge
+from skyloom.models.flares.examples import examples_of
 from skyloom.models.probabilities import isotonic
 from skyloom.runtime.contract import Inputs, Lists, Weights
 
@@ -33,6 +34,7 @@ __all__ = [
     "Config",
     "Estimator",
     "build",
+    "examples",
     "inputs",
     "predict",
     "reads",
@@ -88,6 +90,11 @@ def build(config: Config, weights: Weights | None) -> Estimator:
         msg = f"{NAME} needs weights; `skyloom model describe {NAME}` lists those there are"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, model=NAME)
     return estimator_of(config, weights)
+
+
+def examples(config: Config, n: int, *, seed: int) -> pa.RecordBatch:
+    """Return made-up rows for tests: some light curves that can be scored among others that cannot."""
+    return examples_of(config, n, seed=seed)
 
 
 def inputs(config: Config, rows: pa.RecordBatch) -> Inputs:

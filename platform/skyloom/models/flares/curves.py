@@ -13,9 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.models.flares.network import HALF, WINDOW
+__all__ = ["CHANNELS", "HALF", "KINDS", "MOST_MISSING", "TRENDS", "WINDOW", "Prepared", "Trouble", "prepare"]
 
-__all__ = ["CHANNELS", "KINDS", "MOST_MISSING", "TRENDS", "Prepared", "Trouble", "prepare"]
+WINDOW = 200
+"""Cadences that decide about one: ``[i - 100, i + 100)`` about cadence i."""
+HALF = WINDOW // 2
 
 MOST_MISSING = 10
 """Cadences that may be missing inside a stretch; more are a gap."""

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.models.flares.columns import Config
-from skyloom.models.flares.curves import CHANNELS, KINDS, Prepared
+from skyloom.models.flares.curves import CHANNELS, HALF, KINDS, WINDOW, Prepared
 from skyloom.models.flares.events import Events, find_events
-from skyloom.models.flares.network import HALF, WINDOW, NetworkConfig
 from skyloom.models.novelty import Novelty
 from skyloom.runtime.contract import Weights
 
 if TYPE_CHECKING:
+    from skyloom.models.flares.network import NetworkConfig
     from skyloom.runtime.networks import Network
 
 __all__ = ["Estimator", "Judgement", "estimator_of", "events_of", "judge", "shape_array", "stored_network"]
@@ -100,7 +100,7 @@ def stored_network(arrays: Mapping[str, NDArray[Any]]) -> Network:
     DataError
         ``BAD_WEIGHTS`` if the arrays are not those of such networks.
     """
-    from skyloom.models.flares.network import FlareEnsemble
+    from skyloom.models.flares.network import FlareEnsemble, NetworkConfig
     from skyloom.runtime.networks import Network, load_state
 
     first, second, third, hidden, members = (int(n) for n in arrays["shape"])

@@ -164,7 +164,7 @@ def _fitted(flux: Floats, peak: int, usable: NDArray[np.bool_], cadence: float) 
     guess[1] = 0.0
 
     def away(x: Floats) -> Floats:
-        return flare_shape(t, x[0], x[1], x[2], x[3]) - y
+        return np.asarray(flare_shape(np.asarray(t, dtype=np.float64), *x.tolist()) - y)
 
     found = least_squares(
         away, guess, bounds=(low, high), x_scale=np.array([1.0, cadence, cadence, decay]), max_nfev=60

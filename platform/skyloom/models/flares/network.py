@@ -16,12 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, max_pool1d, relu
 
 from skyloom.errors import ErrorKind, SpecError
+from skyloom.models.flares.curves import CHANNELS
 
-__all__ = ["HALF", "WINDOW", "FlareEnsemble", "FlareNet", "NetworkConfig", "make_network"]
+__all__ = ["FlareEnsemble", "FlareNet", "NetworkConfig", "make_network"]
 
-WINDOW = 200
-"""Cadences that decide about one: ``[i - 100, i + 100)`` about cadence i."""
-HALF = WINDOW // 2
 _TAPS = (5, 3, 3)
 _LENGTH = 23
 """Of what the convolutions leave of a window: 200 > 196 > 98 > 96 > 48 > 46 > 23."""
@@ -31,7 +29,7 @@ _LENGTH = 23
 class NetworkConfig:
     """Shape of a network."""
 
-    channels: int = 2
+    channels: int = CHANNELS
     widths: tuple[int, int, int] = (16, 32, 32)
     """Filters of the three convolutions."""
     hidden: int = 16
@@ -74,6 +72,7 @@ class FlareNet(nn.Module):
         """
         maps, apart = curves, 1
         for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv1d)
             maps = relu(conv1d(maps, convolution.weight, convolution.bias, dilation=apart))
             maps = max_pool1d(maps, 2, stride=1, dilation=apart)
             apart *= 2
@@ -101,7 +100,8 @@ class FlareEnsemble(nn.Module):
 
     def forward(self, curves: Tensor) -> Tensor:
         """Return the members' probabilities at every window of curves (B, channels, L): (B, members, L - 199)."""
-        return torch.sigmoid(torch.stack([member.slide(curves) for member in self.members], dim=1))
+        slides = [member.slide(curves) for member in self.members if isinstance(member, FlareNet)]
+        return torch.sigmoid(torch.stack(slides, dim=1))
 
 
 def make_network(config: NetworkConfig, *, seed: int = 0) -> FlareNet:
