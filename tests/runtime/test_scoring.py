@@ -11,7 +11,7 @@ import pytest
 
 from skyloom.columns import ANY_UNIT, Column
 from skyloom.errors import DataError, ErrorKind, RowError, SpecError
-from skyloom.runtime.contract import MODEL_ERROR, NON_FINITE_OUTPUT, Flag, Inputs
+from skyloom.runtime.contract import MODEL_ERROR, NON_FINITE_OUTPUT, Flag, Inputs, Lists
 from skyloom.runtime.scoring import flag_column, layer_columns, score
 
 NEGATIVE = Flag(0, "NEGATIVE", "x is below zero")
@@ -202,3 +202,50 @@ def test_the_flag_column_spells_its_bits():
     assert column.name == "my_layer_flag"
     assert "NEGATIVE=1" in column.description
     assert f"MODEL_ERROR={MODEL_ERROR.mask}" in column.description
+
+
+@dataclass
+class Divisors(Root):
+    """A stub system with a column of lists: the numbers up to x."""
+
+    output: Any = None
+
+    def writes(self, config):
+        return (Column("upto", "", "numbers up to x", "list<float>", "meta.number"),)
+
+    def predict(self, estimator, arrays):
+        return {"upto": self.output or Lists.of([np.arange(1.0, x + 1.0) for x in arrays["x"]], np.float32)}
+
+
+def lists(x, output=None, batch_rows=2):
+    rows = pa.RecordBatch.from_pydict({"x": pa.array(x, pa.float64())})
+    return score(Divisors(output=output), None, {}, rows, layer="root", batch_rows=batch_rows)[0]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 5])
+def test_a_column_of_lists_is_null_where_a_row_is_not_scorable_and_empty_where_there_is_nothing(batch_rows):
+    out = lists([2.0, -1.0, 0.0, 3.0, -2.0], batch_rows=batch_rows)
+    assert out["upto"].to_pylist() == [[1.0, 2.0], None, [], [1.0, 2.0, 3.0], None]
+    assert out["root_flag"].to_pylist() == [0, 1, 0, 0, 1]
+
+
+def test_a_list_may_have_holes_and_an_infinite_element_is_one_with_a_flag():
+    output = Lists(np.array([0, 2, 4]), np.array([1.0, np.nan, np.inf, 2.0], dtype=np.float32))
+    out = lists([1.0, 2.0], output)
+    assert out["upto"].to_pylist() == [[1.0, None], [None, 2.0]]
+    assert out["root_flag"].to_pylist() == [0, NON_FINITE_OUTPUT.mask]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Lists(np.array([0, 1]), np.ones(1, np.float32)),
+        Lists(np.array([0, 1, 3]), np.ones(2, np.float32)),
+        Lists(np.array([0, 2, 1]), np.ones(1, np.float32)),
+        Lists(np.array([0, 1, 2]), np.ones(2, np.float64)),
+    ],
+)
+def test_lists_that_do_not_fit_the_rows_or_the_type_break_the_contract(output):
+    with pytest.raises(DataError) as caught:
+        lists([1.0, 2.0], output)
+    assert caught.value.kind is ErrorKind.MODEL_OUTPUT

@@ -19,9 +19,13 @@ __all__ = ["example_rows", "filled"]
 def example_rows(system: System, config: Any, n: int, *, seed: int = 0) -> pa.RecordBatch:
     """Make N rows of the columns that a system reads: plausible in type, with a null here and there.
 
-    Nested columns are light curves of 20 to 40 points; the second row's is empty. Tensors are round
+    A system that needs more than that has ``examples(config, n, seed=...)``, which makes them. Otherwise nested
+    columns are light curves of 20 to 40 points; the second row's is empty. Tensors are round
     sources on noise: of the first row there is none, the second has a pixel without data.
     """
+    if hasattr(system, "examples"):
+        made: pa.RecordBatch = system.examples(config, n, seed=seed)
+        return made
     rng = np.random.default_rng(seed)
     reads = system.reads(config)
     plain = {column.name: _plain(column, n, rng) for column in reads if not column.child}

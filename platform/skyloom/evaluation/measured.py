@@ -17,6 +17,7 @@ __all__ = ["Measure", "measure_of", "names"]
 
 _MEASURED = {
     "alert-stamp": "skyloom.evaluation.alert_stamp",
+    "flares": "skyloom.evaluation.flares",
     "gamornet": "skyloom.evaluation.gamornet",
     "periodic-class": "skyloom.evaluation.periodic_class",
     "radio-galaxy": "skyloom.evaluation.radio_galaxy",

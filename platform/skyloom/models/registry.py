@@ -14,6 +14,7 @@ __all__ = ["companion", "modules", "names", "system"]
 _SYSTEMS = {
     "alert-stamp": "skyloom.models.alert_stamp",
     "colors": "skyloom.models.colors",
+    "flares": "skyloom.models.flares",
     "galaxy-morphology": "skyloom.models.galaxy_morphology",
     "gamornet": "skyloom.models.gamornet",
     "lightcurve-features": "skyloom.models.lightcurve_features",

@@ -30,6 +30,7 @@ __all__ = [
     "TIMEOUT",
     "Flag",
     "Inputs",
+    "Lists",
     "System",
     "Weights",
     "refuse_weights",
@@ -103,6 +104,25 @@ class Inputs:
     """Shape (N,): rows that `predict` sees; the others get nulls, and must carry a flag."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Lists:
+    """What `System.predict` gives for a column of lists: M lists, end to end."""
+
+    offsets: NDArray[np.int64]
+    """Shape (M + 1,): list i is ``values[offsets[i] : offsets[i + 1]]``."""
+    values: NDArray[Any]
+    """Floats that are NaN are null elements: a list may have holes."""
+
+    @classmethod
+    def of(cls, lists: Sequence[NDArray[Any]], dtype: Any) -> Lists:
+        """Join M arrays, as numbers of one type."""
+        offsets = np.concatenate(([0], np.cumsum([len(each) for each in lists], dtype=np.int64)))
+        return cls(offsets, np.concatenate([np.empty(0, dtype), *lists]).astype(dtype))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A stored estimator: named arrays and small texts, read without executing anything."""
@@ -118,8 +138,10 @@ class System(Protocol):
 
     A system opens no file, never asks for a device and never sees a job: it gets its own
     config, its weights as arrays, and rows as an Arrow batch. It may also have ``tensors(config)``,
-    the images and spectra that it reads, and ``eligibility(config)``, conditions that a row must meet
-    before the system is asked about it (see `skyloom.models.eligibility`).
+    the images and spectra that it reads, ``eligibility(config)``, conditions that a row must meet
+    before the system is asked about it (see `skyloom.models.eligibility`), and
+    ``examples(config, n, seed=...)``, made-up rows for its tests, where rows that are plausible in type
+    alone are none that it scores.
     """
 
     NAME: str
@@ -146,8 +168,8 @@ class System(Protocol):
         """Turn N rows into arrays: the only preprocessing there is."""
         ...
 
-    def predict(self, estimator: Any, arrays: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
-        """Turn arrays of M scorable rows into one array of shape (M,) per column of `writes`."""
+    def predict(self, estimator: Any, arrays: Mapping[str, Any]) -> Mapping[str, NDArray[Any] | Lists]:
+        """Turn arrays of M scorable rows into one array of shape (M,) per column of `writes`; `Lists` of lists."""
         ...
 
 

@@ -25,6 +25,7 @@ from skyloom.runtime.contract import (
     SMALLER_TILE,
     Flag,
     Inputs,
+    Lists,
     System,
 )
 from skyloom.runtime.networks import watched
@@ -222,7 +223,11 @@ def _score_batch(
     arrays = []
     bad = np.zeros(scorable, dtype=bool)
     for column in columns:
-        data, null = _column(system, column, values[column.name], scorable, bad)
+        found = values[column.name]
+        if isinstance(found, Lists):
+            arrays.append(_lists(system, column, found, made.scorable, bad))
+            continue
+        data, null = _column(system, column, found, scorable, bad)
         if where is not None:
             data, null = _scatter(data, null, where, rows.num_rows)
         arrays.append(pa.array(data, type=column.type, mask=null))
@@ -250,6 +255,37 @@ def _column(
     data = data.copy()
     data[null] = data.dtype.type()
     return data, null
+
+
+def _lists(
+    system: System, column: Column, found: Lists, scorable: NDArray[np.bool_], bad: NDArray[np.bool_]
+) -> pa.ListArray:
+    """Return the lists of all rows, null where a row is not scorable; mark rows with infinite ones in `bad`."""
+    kind, rows = column.type, int(scorable.sum())
+    length = np.diff(found.offsets)
+    whole = len(found) == rows and found.offsets[0] == 0 and found.offsets[-1] == len(found.values)
+    if not pa.types.is_list(kind) or not whole or (length < 0).any():
+        what = (
+            f"`predict` gave {column.name} as {len(found)} lists for {rows} scorable rows, declared {column.dtype}"
+        )
+        raise _broken(system, what, column=column.name)
+    if pa.from_numpy_dtype(found.values.dtype) != kind.value_type:
+        what = f"`predict` gave {column.name} as lists of {found.values.dtype}, declared {column.dtype}"
+        raise _broken(system, what, column=column.name)
+    hole = (
+        ~np.isfinite(found.values) if found.values.dtype.kind == "f" else np.zeros(len(found.values), dtype=bool)
+    )
+    infinite = hole & ~np.isnan(found.values)
+    bad |= np.bincount(np.repeat(np.arange(rows), length), infinite, minlength=rows) > 0
+    lengths = np.zeros(len(scorable), dtype=np.int64)
+    lengths[scorable] = length
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    if offsets[-1] > np.iinfo(np.int32).max:
+        msg = f"{column.name}: {offsets[-1]} elements in one batch are more than a list column holds"
+        raise MemoryError(msg)
+    flat = pa.array(np.where(hole, 0, found.values).astype(found.values.dtype), mask=hole if hole.any() else None)
+    mask = None if scorable.all() else pa.array(~scorable)
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat, mask=mask)
 
 
 def _scatter(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skyloom.timeseries.lightcurves import BandLightCurves, LightCurveFlag, LightCurves
 from skyloom.timeseries.nested import UNKNOWN_BAND
 
-__all__ = ["by_band", "clean"]
+__all__ = ["by_band", "clean", "clean_places"]
 
 
 def clean(curves: LightCurves) -> tuple[LightCurves, NDArray[np.uint32]]:
@@ -28,11 +28,27 @@ def clean(curves: LightCurves) -> tuple[LightCurves, NDArray[np.uint32]]:
     flag : ndarray of uint32, shape (N,)
         `LightCurveFlag` bits.
     """
+    cleaned, flag, _ = clean_places(curves)
+    return cleaned, flag
+
+
+def clean_places(
+    curves: LightCurves,
+) -> tuple[LightCurves, NDArray[np.uint32], NDArray[np.int64] | None]:
+    """Clean as `clean` does, and say where each point that is left was before.
+
+    Returns
+    -------
+    curves, flag
+        As `clean`.
+    places : ndarray of int64, shape (P,), or None
+        Place of each point in the arrays given; None where nothing was wrong.
+    """
     bad, flag = _bad_points(curves)
     row = curves.row_of_point()
     ascending = _ascending(curves.mjd, curves.offsets)
     if bad is None and ascending is None:
-        return curves, _mark_empty(flag, np.diff(curves.offsets))
+        return curves, _mark_empty(flag, np.diff(curves.offsets)), None
     keep = np.arange(len(row)) if bad is None else np.flatnonzero(~bad)
     if ascending is not None:
         keep = keep[np.lexsort((curves.mjd[keep], row[keep]))]
@@ -47,7 +63,7 @@ def clean(curves: LightCurves) -> tuple[LightCurves, NDArray[np.uint32]]:
         bands=curves.bands,
         flag=curves.flag,
     )
-    return out, _mark_empty(flag | _duplicated(row[keep], out.band, out.mjd, len(curves)), count)
+    return out, _mark_empty(flag | _duplicated(row[keep], out.band, out.mjd, len(curves)), count), keep
 
 
 def by_band(curves: LightCurves) -> tuple[BandLightCurves, NDArray[np.uint32]]:

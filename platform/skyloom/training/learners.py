@@ -12,6 +12,7 @@ __all__ = ["Learner", "TrainRequest", "learner", "names"]
 
 _LEARNERS = {
     "alert-stamp": "skyloom.training.alert_stamp",
+    "flares": "skyloom.training.flares",
     "gamornet": "skyloom.training.gamornet",
     "periodic-class": "skyloom.training.periodic_class",
     "radio-galaxy": "skyloom.training.radio_galaxy",
