@@ -78,7 +78,9 @@ def shift(
     plain = ("kind", "order", "npix", "rows", "shift_mmd2", "shift_p", "shift_auc")
     show_table([{name: _short(line[name]) for name in plain} for line in shown], columns=plain)
     known = sum(line["shift_auc"] is not None for line in lines)
-    show_title(f"{len(alarms)} of {known} partitions and cells with rows enough differ (shift_auc above 0.6): {output}")
+    show_title(
+        f"{len(alarms)} of {known} partitions and cells with rows enough differ (shift_auc above 0.6): {output}"
+    )
     return DONE
 
 

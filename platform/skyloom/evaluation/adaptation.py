@@ -56,9 +56,7 @@ def coral(
     return linear, target.mean(axis=0) - source.mean(axis=0) @ linear
 
 
-def fit_space(
-    source: NDArray[np.floating], target: NDArray[np.floating], *, ridge: float = RIDGE
-) -> Space:
+def fit_space(source: NDArray[np.floating], target: NDArray[np.floating], *, ridge: float = RIDGE) -> Space:
     """Return the standardisation by the source's spread, and CORAL between the standardised surveys."""
     centre, width = spread_of(source)
     a, b = (standardise(rows.astype(np.float64), centre, width) for rows in (source, target))

@@ -20,7 +20,7 @@ _LEAST = 4
 
 
 def spread_of(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the median and the half of the central two thirds (1 sigma of a normal) of columns (N, D), NaN left out.
+    """Return the median and half of the central two thirds (1 sigma of a normal) of columns (N, D); NaN left out.
 
     A column without spread, or without a value, has 1.
     """

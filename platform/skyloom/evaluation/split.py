@@ -48,7 +48,7 @@ def parts_of(object_id: NDArray[np.integer], *, seed: int = SEED) -> Parts:
 
 
 def hashed_uniform(key: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
-    """Hash 64-bit keys to [0, 1), any shape: splitmix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195)."""
+    """Hash 64-bit keys to [0, 1): splitmix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195)."""
     x = key + np.uint64((0x9E3779B97F4A7C15 * (seed + 1)) % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)

@@ -72,7 +72,15 @@ SHARED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 """Classes and features that two surveys share, by name of the pair; the labelled survey is named first."""
 
-_MACHO = {"RRAB": "rrab", "RRC": "rrc", "RRE": "rre", "RRAB_GB": "rrab", "CEPH_FUND": "cep", "CEPH_1ST": "cep", "EB": "eb"}
+_MACHO = {
+    "RRAB": "rrab",
+    "RRC": "rrc",
+    "RRE": "rre",
+    "RRAB_GB": "rrab",
+    "CEPH_FUND": "cep",
+    "CEPH_1ST": "cep",
+    "EB": "eb",
+}
 _LINEAR = {1: "rrab", 2: "rrc", 4: "eb", 5: "eb"}
 _EROS = {"EB": "eb", "CEP": "cep", "RRL": "rrl", "MIRA": "lpv"}
 _RRL = ("rrab", "rrc", "rre")
@@ -111,24 +119,28 @@ def columns_pair(table: pa.Table, config: Config) -> Pair:
     Parameters
     ----------
     table : pyarrow.Table
-        ``survey`` (``source`` or ``target``), ``class`` (of the classes of `config`), ``object_id`` and the columns
-        that `config` names.
+        ``survey`` (``source`` or ``target``), ``class`` (of the classes of `config`), ``object_id`` and the
+        columns that `config` names.
     config : Config
     """
     values = np.column_stack([table[name].cast(pa.float64()).to_numpy() for name in config.columns])
     features, kind = config.features(values), np.array(table["class"].to_pylist())
     is_source = np.array(table["survey"].to_pylist()) == "source"
     usable = np.isfinite(features).all(axis=1) & np.isin(kind, config.classes)
-    place = np.array([config.classes.index(each) if each in config.classes else -1 for each in kind], dtype=np.int64)
+    place = np.array(
+        [config.classes.index(each) if each in config.classes else -1 for each in kind], dtype=np.int64
+    )
     number = table["object_id"].to_numpy().astype(np.int64)
     a, b = is_source & usable, ~is_source & usable
     return Pair(
-        "source to target", config.classes, config.columns, features[a], place[a], number[a], features[b], place[b],
-        number[b],
+        "source to target", config.classes, config.columns, features[a], place[a], number[a],
+        features[b], place[b], number[b],
     )  # fmt: skip
 
 
-def _shared(stars: _Stars, classes: tuple[str, ...], names: tuple[str, ...]) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+def _shared(
+    stars: _Stars, classes: tuple[str, ...], names: tuple[str, ...]
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
     kind = stars.kind
     if "rrl" in classes:
         kind = np.where(np.isin(kind, _RRL), "rrl", kind)
@@ -155,7 +167,8 @@ def _macho(folder: str) -> _Stars:
     values = {
         "log P": _log(v["period_r"]), "log A b": _log(v["amp_b"], _LEAST_AMPLITUDE),
         "log A r": _log(v["amp_r"], _LEAST_AMPLITUDE), "log sd b": _log(v["sig_b"]), "log sd r": _log(v["sig_r"]),
-        "log chi2 b": _log(v["chi2r_b"], 0.01), "log chi2 r": _log(v["chi2r_r"], 0.01), "b": b, "r": r, "colour": b - r,
+        "log chi2 b": _log(v["chi2r_b"], 0.01), "log chi2 r": _log(v["chi2r_r"], 0.01), "b": b, "r": r,
+        "colour": b - r,
     }  # fmt: skip
     number = (v["field"] * 100_000 + v["tile"]) * 100_000 + v["seqn"]
     return _Stars(kind, values, number.astype(np.int64))
@@ -167,7 +180,8 @@ def _linear(folder: str) -> _Stars:
     v = {name: table[name].to_numpy().astype(np.float64) for name in table.column_names if name != "class_name"}
     kind = np.array([_LINEAR.get(int(number), "other") for number in v["LCtype"]])
     values = {
-        "log P": v["logP"], "log A r": _log(v["Ampl"]), "colour": v["gi"], "skew": v["skew"], "kurtosis": v["kurt"],
+        "log P": v["logP"], "log A r": _log(v["Ampl"]), "colour": v["gi"], "skew": v["skew"],
+        "kurtosis": v["kurt"],
     }  # fmt: skip
     return _Stars(kind, values, v["LINEARobjectID"].astype(np.int64))
 
@@ -186,7 +200,11 @@ def _eros(folder: str) -> _Stars:
     features = config.features(np.column_stack([columns[name] for name in config.columns]))
     names = SHARED["MACHO to EROS-1"][1]
     values = {name: features[:, k] for k, name in enumerate(names)}
-    values |= {"colour": values["b"] - values["r"], "skew": columns["lcf_skew_r"], "kurtosis": columns["lcf_kurtosis_r"]}
+    values |= {
+        "colour": values["b"] - values["r"],
+        "skew": columns["lcf_skew_r"],
+        "kurtosis": columns["lcf_kurtosis_r"],
+    }
     kind = np.array([_EROS[name] for name in table["kind"].to_pylist()])
     return _Stars(kind, values, table["object_id"].to_numpy().astype(np.int64))
 

@@ -19,7 +19,17 @@ from skyloom.timeseries.lightcurves import BandLightCurves
 
 __all__ = ["NAMES", "compute"]
 
-_LOGARITHMS = ("ipr_5", "ipr_25", "mad", "std", "chi2", "maximum_slope", "eta", "linear_trend_err", "percent_amplitude")
+_LOGARITHMS = (
+    "ipr_5",
+    "ipr_25",
+    "mad",
+    "std",
+    "chi2",
+    "maximum_slope",
+    "eta",
+    "linear_trend_err",
+    "percent_amplitude",
+)
 _PLAIN = ("beyond_1_std", "cusum", "kurtosis", "skew", "stetson_k", "otsu_lower_ratio", "median")
 NAMES = (
     *(f"log_{name}" for name in _LOGARITHMS),

@@ -147,7 +147,8 @@ class _Samples:
             return apart
         assert self.whole is not None, f"a {kind} without rows"
         order, npix = place
-        return self.whole.rows[self.whole.place >> (2 * (_DEPTH - order)) != npix]
+        inside = self.whole.place >> (2 * (_DEPTH - order)) == npix
+        return np.asarray(self.whole.rows[~inside])
 
 
 def _columns(layer: Layer, asked: Sequence[str]) -> tuple[str, ...]:
@@ -181,7 +182,7 @@ def _columns(layer: Layer, asked: Sequence[str]) -> tuple[str, ...]:
 def _partitions(
     layer: Layer, names: Sequence[str]
 ) -> Iterator[tuple[_Place, NDArray[np.int64], NDArray[np.float64]]]:
-    """Yield order and pixel, HEALPix index (N,) and values (N, D) of rows that have one, partition by partition."""
+    """Yield order and pixel, HEALPix index (N,) and values (N, D) of the rows that have one, by partition."""
     for file in layer.published.files:
         matched = _KEY.search(file.key)
         if matched is None:
@@ -220,7 +221,9 @@ def _reference(place: str | Path, names: Sequence[str]) -> NDArray[np.float32]:
     return kept.rows
 
 
-def _numbered(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+def _numbered(
+    file: pq.ParquetFile, names: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Yield numbers (N,) and values (N, D) of the rows of a file that have one."""
     start = 0
     for batch in file.iter_batches(columns=list(names)):
@@ -238,6 +241,9 @@ def _table(lines: Sequence[tuple[str, int, int, int, Shift]], names: Sequence[st
     ]
     columns = zip(*values, strict=True) if values else ([] for _ in schema)
     return pa.table(
-        [pa.array(list(column), type=field.type, from_pandas=True) for column, field in zip(columns, schema, strict=True)],
+        [
+            pa.array(list(column), type=field.type, from_pandas=True)
+            for column, field in zip(columns, schema, strict=True)
+        ],
         schema=schema,
     )

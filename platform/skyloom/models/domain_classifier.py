@@ -74,8 +74,8 @@ class DomainClassifier:
             if found is None or found.shape != shape:
                 msg = f"weights: domain.{name} must have shape {shape}, found {getattr(found, 'shape', None)}"
                 raise DataError(msg, kind=ErrorKind.BAD_WEIGHTS, array=name)
-        *four, intercept = (arrays[f"domain.{name}"] for name in _NAMES)
-        return cls(*four, float(intercept[0]))
+        centre, width, slope, bend = (arrays[f"domain.{name}"] for name in _NAMES[:-1])
+        return cls(centre, width, slope, bend, float(arrays["domain.intercept"][0]))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays under the names that `of_arrays` reads."""
@@ -89,7 +89,7 @@ class DomainClassifier:
         total = np.full(len(z), self.intercept)
         for d in range(z.shape[1]):  # element-wise: a matrix product's sums depend on the batch
             total = total + self.slope[d] * z[:, d] + self.bend[d] * z[:, d] ** 2
-        return np.clip(total, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        return np.asarray(np.clip(total, -_LARGEST_LOGIT, _LARGEST_LOGIT))
 
     def probability(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the probability of the target, shape (N,), in (0, 1)."""

@@ -85,7 +85,7 @@ def test_stored_arrays_give_the_same_mixture_and_spoilt_ones_are_refused(alignme
         ("align.scale", -arrays["align.scale"]),
         ("align.covariance", -arrays["align.covariance"]),
     ):
-        with pytest.raises(DataError, match="align|positive"):
+        with pytest.raises(DataError, match=r"align|positive"):
             Alignment.of_arrays({**arrays, name: value})
     with pytest.raises(DataError, match="lack"):
         Alignment.of_arrays({})

@@ -1,8 +1,9 @@
 """A mixture in two surveys at once: each component has a map of its own from one survey's features to the other's.
 
-Source rows are ``sum_k w_k N(m_k, V_k)``. A target row is such a row seen through ``T_k(x) = R_k (s_k * x) + t_k``,
-a scaling along the axes, a rotation and a shift, so the target is ``sum_k v_k N(T_k m_k, R_k s_k V_k s_k R_k^T)``.
-Each component belongs to one class, which is known for source rows.
+Source rows are ``sum_k w_k N(m_k, V_k)``. A target row is such a row seen through
+``T_k(x) = R_k (s_k * x) + t_k``, a scaling along the axes, a rotation and a shift, so the target is
+``sum_k v_k N(T_k m_k, R_k s_k V_k s_k R_k^T)``. Each component belongs to one
+class, which is known for source rows.
 
 Sums run over features one after the other: a row gives the same bits in any batch.
 """
@@ -93,7 +94,9 @@ class Alignment:
 
     def source_log_parts(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return logarithms of share times density of source rows (N, D), by component: (N, K)."""
-        return np.asarray(np.log(self.weight) + self._log_normal(np.broadcast_to(rows[:, None, :], self._cube(rows))))
+        return np.asarray(
+            np.log(self.weight) + self._log_normal(np.broadcast_to(rows[:, None, :], self._cube(rows)))
+        )
 
     def target_log_parts(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return logarithms of share times density of target rows (N, D), by component: (N, K).
@@ -105,7 +108,7 @@ class Alignment:
 
     def target_mean(self) -> NDArray[np.float64]:
         """Return the means of the components in the target, (K, D)."""
-        return np.einsum("kde,ke->kd", self.rotation, self.scale * self.mean) + self.shift
+        return np.asarray(np.einsum("kde,ke->kd", self.rotation, self.scale * self.mean) + self.shift)
 
     def target_covariance(self) -> NDArray[np.float64]:
         """Return the covariances of the components in the target, (K, D, D)."""
