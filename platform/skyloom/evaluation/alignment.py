@@ -86,7 +86,6 @@ def fit_alignment(
     target: Floats,
     config: AlignmentConfig | None = None,
     *,
-    belief: Floats | None = None,
     seed: int = 0,
 ) -> Fitted:
     """Fit the mixture and its maps.
@@ -100,9 +99,6 @@ def fit_alignment(
     target : ndarray, shape (M, D)
         In the units of the source.
     config : AlignmentConfig, optional
-    belief : ndarray, shape (M, C), optional
-        What a classifier believes of the classes of the target rows; kept as it is, and each row counts for a
-        class by so much. Default: the mixture decides, by densities.
     seed : int
         Of the first guess of the components within a class.
 
@@ -113,7 +109,7 @@ def fit_alignment(
     """
     config = config or AlignmentConfig()
     _refuse(source, label, target)
-    rows = _Rows(source, label, target, _spread_within(source, label), belief)
+    rows = _Rows(source, label, target, _spread_within(source, label))
     state = _start(rows, config, seed)
     values = [_objective(state, rows, config)]
     for _ in range(config.steps):
@@ -149,7 +145,6 @@ class _Rows:
     target: Floats
     spread: Floats
     """Variance within classes of the source, (D,): what the prior of covariances is about."""
-    belief: Floats | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +206,7 @@ def _step(state: _State, rows: _Rows, config: AlignmentConfig) -> _State:
     """Return the parameters after one step of expectation-maximisation."""
     alignment = state.alignment()
     of_source = _shares(_of_class(alignment.source_log_parts(rows.source), alignment.owner, rows.label))
-    of_target = _target_shares(alignment, rows)
+    of_target = _shares(alignment.target_log_parts(rows.target))
     counts = [of_source.sum(axis=0), of_target.sum(axis=0)]
     if config.share_labels:
         counts = [counts[0] + counts[1]] * 2
@@ -242,7 +237,7 @@ def _components(
 def _objective(state: _State, rows: _Rows, config: AlignmentConfig) -> float:
     alignment = state.alignment()
     known = _of_class(alignment.source_log_parts(rows.source), alignment.owner, rows.label)
-    likelihood = _log_sum(known).sum() + _target_likelihood(alignment, rows)
+    likelihood = _log_sum(known).sum() + _log_sum(alignment.target_log_parts(rows.target)).sum()
     shares = (state.log_share,) if config.share_labels else (state.log_share, state.log_target_share)
     covariance = np.linalg.slogdet(state.covariance)[1] + np.einsum(
         "kdd,d->k", np.linalg.inv(state.covariance), rows.spread
@@ -253,27 +248,6 @@ def _objective(state: _State, rows: _Rows, config: AlignmentConfig) -> float:
         + _PSEUDO * sum(share.sum() for share in shares)
         - 0.5 * config.covariance_rows * covariance.sum()
     )
-
-
-def _target_shares(alignment: Alignment, rows: _Rows) -> Floats:
-    """Return how much of each target row each component has, (M, K)."""
-    parts = alignment.target_log_parts(rows.target)
-    if rows.belief is None:
-        return _shares(parts)
-    out = np.empty(parts.shape)
-    for k in range(rows.belief.shape[1]):
-        own = alignment.owner == k
-        out[:, own] = rows.belief[:, k, None] * _shares(parts[:, own])
-    return out
-
-
-def _target_likelihood(alignment: Alignment, rows: _Rows) -> float:
-    """Return the log-likelihood of target rows; of those that are believed to be of a class, in that class."""
-    parts = alignment.target_log_parts(rows.target)
-    if rows.belief is None:
-        return float(_log_sum(parts).sum())
-    classes = range(rows.belief.shape[1])
-    return float(sum((rows.belief[:, k] * _log_sum(parts[:, alignment.owner == k])).sum() for k in classes))
 
 
 def _of_class(parts: Floats, owner: NDArray[np.int64], label: NDArray[np.integer]) -> Floats:

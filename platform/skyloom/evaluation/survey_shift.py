@@ -7,6 +7,7 @@ forests of one kind: what differs is where their training rows lie.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,7 @@ Floats = NDArray[np.float64]
 SHIPPED = "MACHO to EROS-1"
 """The pair that the shipped weights are of."""
 _F1, _OURS, _NONE, _CORAL = "macro F1", "ours", "baseline: no adaptation", "baseline: CORAL"
+_FOREST = "ours, random forest"
 _COVARIANCE = "baseline: CORAL, no means (as skada)"
 _TREES = 100
 _CONTROL_START, _TARGET_START = 1_000_000, 2_000_000
@@ -121,9 +123,15 @@ def evaluate(
     for other in others:
         found = adapt(other.source, other.label, other.target, config, seed=seed)
         scores += _compared(other, found, real=True)
-    for other, metric in simulated_pairs(simulation):
-        found = adapt(other.source, other.label, other.target, config, seed=seed)
-        scores += _compared(other, found, real=False, metric=metric)
+    for other, metric in simulated_pairs(simulation) if simulation.rows else ():
+        shared, free = (
+            adapt(
+                other.source, other.label, other.target, dataclasses.replace(config, share_labels=same), seed=seed
+            )
+            for same in (True, False)
+        )
+        scores += _compared(other, shared, real=False, metric=metric)
+        scores += _by_forest(metric, "ours, free shares", free, other)
     return ScoreTable(
         system=survey_shift.NAME,
         variant=variant,
@@ -184,17 +192,22 @@ def _compared(pair: Pair, found: Adaptation, *, real: bool, metric: str = "") ->
     space = fit_space(pair.source, pair.target)
     plain, target = space.standardised(pair.source), space.standardised(pair.target)
     rows = {
-        "ours, random forest": (found.mapped(pair.source, pair.label), found.space.standardised(pair.target)),
         _NONE: (plain, target),
         _CORAL: (space.source(pair.source), target),
         _COVARIANCE: (plain @ space.linear, target),
     }
-    scores = []
+    scores = _by_forest(metric, _FOREST, found, pair)
     for who, (learnt, shown) in rows.items():
         scores += _f1(metric, who, _forest(learnt, pair.label, shown), pair.truth)
     half = np.arange(len(target)) % 2 == 0
     given = _forest(target[half], pair.truth[half], target[~half])
     return [*scores, *_f1(metric, "not allowed: labels of half the target", given, pair.truth[~half])]
+
+
+def _by_forest(metric: str, who: str, found: Adaptation, pair: Pair) -> list[Score]:
+    """Return macro F1 of a forest on mapped source rows."""
+    given = _forest(found.mapped(pair.source, pair.label), pair.label, found.space.standardised(pair.target))
+    return _f1(metric, who, given, pair.truth)
 
 
 def _forest(rows: NDArray[np.float64], label: NDArray[np.int64], shown: NDArray[np.float64]) -> NDArray[np.int64]:
