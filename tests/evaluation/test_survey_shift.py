@@ -56,7 +56,8 @@ def test_stored_weights_sort_stars_of_eros1_whose_labels_they_never_saw(skyloom_
     columns["vs_period"] = periodic_class.inputs(periodic_class.Config(), rows).arrays["period_d"]
     config = survey_shift.Config()
     batch = pa.RecordBatch.from_arrays(
-        [pa.array(np.asarray(columns[name], dtype=np.float64)) for name in config.columns], names=list(config.columns)
+        [pa.array(np.asarray(columns[name], dtype=np.float64)) for name in config.columns],
+        names=list(config.columns),
     )
     card, weights = load_weights("survey-shift")
     made = survey_shift.predict(survey_shift.build(config, weights), survey_shift.inputs(config, batch).arrays)

@@ -1,4 +1,4 @@
-"""Adapt a labelled survey to another one: CORAL, and the mixture that starts from it.
+"""Adapt a labelled survey to another one: CORAL, and the mixture that starts from it or from the identity.
 
 CORAL gives source rows the mean and covariance of the target (Sun, Feng & Saenko 2016, arXiv:1511.05547):
 whiten, colour, shift, in closed form.
@@ -6,6 +6,7 @@ whiten, colour, shift, in closed form.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ class Adaptation:
     alignment: Alignment
     objective: tuple[float, ...]
     """Of the fit, step by step."""
+    start: str
+    """``coral`` or ``identity``: the first guess that was kept."""
 
     def mapped(self, features: NDArray[np.floating], label: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return labelled source features (N, D) in the target, standardised."""
@@ -71,7 +74,10 @@ def adapt(
     *,
     seed: int = 0,
 ) -> Adaptation:
-    """Fit the global map, then the mixture with a map for each component.
+    """Fit the mixture, with a map for each component, from two first guesses of a global map; keep the likelier.
+
+    The guesses are CORAL and the identity: where the shares of classes differ much, CORAL takes that for a shift.
+    What decides is the penalised likelihood of both data sets, in which no label of the target has a part.
 
     Parameters
     ----------
@@ -87,9 +93,15 @@ def adapt(
     SpecError
         As `fit_alignment`.
     """
-    space = fit_space(source, target)
-    fitted = fit_alignment(space.source(source), label, space.standardised(target), config, seed=seed)
-    return Adaptation(space, fitted.alignment, fitted.objective)
+    coral_start, d = fit_space(source, target), source.shape[1]
+    still = dataclasses.replace(coral_start, linear=np.eye(d), offset=np.zeros(d))
+    found = []
+    for name, space in (("coral", coral_start), ("identity", still)):
+        fitted = fit_alignment(space.source(source), label, space.standardised(target), config, seed=seed)
+        # Densities of source rows are of mapped ones: put them into one space.
+        joint = fitted.objective[-1] + len(source) * float(np.linalg.slogdet(space.linear)[1])
+        found.append((joint, Adaptation(space, fitted.alignment, fitted.objective, name)))
+    return max(found, key=lambda each: each[0])[1]
 
 
 def _power(matrix: NDArray[np.float64], power: float) -> NDArray[np.float64]:

@@ -185,10 +185,10 @@ def _spread_within(source: Floats, label: NDArray[np.integer]) -> Floats:
 
 
 def _start(rows: _Rows, config: AlignmentConfig, seed: int) -> _State:
-    """Return components found class by class, all with the map that fits the spread and mean of the whole."""
+    """Return components found class by class, all with the identity for a map."""
     from sklearn.mixture import GaussianMixture
 
-    source, target = rows.source, rows.target
+    source, d = rows.source, rows.source.shape[1]
     found, owner = [], []
     for k in range(int(rows.label.max()) + 1):
         own = source[rows.label == k]
@@ -197,8 +197,7 @@ def _start(rows: _Rows, config: AlignmentConfig, seed: int) -> _State:
         found.append((mixture.weights_ * len(own) / len(source), mixture.means_, mixture.covariances_))
         owner += [k] * n
     share, mean, covariance = (np.concatenate(each) for each in zip(*found, strict=True))
-    scale = np.clip(target.std(axis=0) / np.fmax(source.std(axis=0), 1e-12), 0.2, 5.0)
-    maps = Maps.alike(scale, target.mean(axis=0) - scale * source.mean(axis=0), len(share))
+    maps = Maps.alike(np.ones(d), np.zeros(d), len(share))
     return _State(np.log(share), np.log(share), mean, covariance, maps, np.array(owner, dtype=np.int64))
 
 

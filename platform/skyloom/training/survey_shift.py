@@ -120,6 +120,7 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
         "n_train": len(pair.source),
         "n_target": len(pair.target),
         "features": ", ".join(pair.names),
+        "start": found.start,
         "objective_first": found.objective[0],
         "objective_last": found.objective[-1],
         "objective_steps": len(found.objective) - 1,

@@ -2,7 +2,7 @@
 
 Source: Benavente, Protopapas & Pichara 2017 (ads:2017ApJ...845..147B). The features of both surveys are one
 mixture, and each component has its own translation, rotation and scaling from the source survey to the target.
-Departures: the first guess of all maps is a global one, CORAL (Sun, Feng & Saenko 2016, arXiv:1511.05547); each
+Departures: the first guess of all maps is CORAL (Sun, Feng & Saenko 2016, arXiv:1511.05547) or the identity; each
 component belongs to one class of the labelled survey; a prior draws the maps together; the classifier on the
 mapped source rows is boosted trees instead of a random forest.
 
