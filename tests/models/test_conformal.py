@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skyloom.errors import SpecError
-from skyloom.models.conformal import interval_half_width, prediction_sets, set_names, set_threshold
+from skyloom.models.conformal import (
+    interval_columns,
+    interval_half_width,
+    intervals,
+    prediction_sets,
+    set_names,
+    set_threshold,
+)
 
 shares = st.sampled_from([0.05, 0.25, 0.5, 0.68, 0.8, 0.9, 0.95, 0.99])
 scores = arrays(np.float64, st.integers(0, 60), elements=st.floats(0, 1))
@@ -73,6 +80,28 @@ def test_intervals_hold_the_truth_as_often_as_promised_over_many_draws(n, covera
     held = np.mean([each[-1] <= interval_half_width(each[:-1], coverage) for each in distance])
     spread = 4 * math.sqrt(coverage * (1 - coverage) / draws)
     assert coverage - spread <= held <= coverage + 1 / (n + 1) + spread
+
+
+def test_intervals_hold_the_truth_as_often_as_promised_and_follow_the_spread():
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(0.1, 3.0, 6000)
+    prediction = rng.normal(0.0, 5.0, 6000)
+    truth = prediction + spread * rng.standard_t(3, 6000)
+    half = interval_half_width(np.abs(truth - prediction)[:2000] / spread[:2000], 0.9)
+    low, high = intervals(prediction[2000:], half, spread[2000:])
+    inside = (low <= truth[2000:]) & (truth[2000:] <= high)
+    assert abs(inside.mean() - 0.9) < 0.02
+    for group in (spread[2000:] < 1.0, spread[2000:] > 2.0):
+        assert abs(inside[group].mean() - 0.9) < 0.03
+    alike = intervals(prediction, 2.0)
+    np.testing.assert_allclose(alike[1] - alike[0], 4.0, atol=1e-4)
+
+
+def test_the_columns_of_an_interval_are_named_after_the_prediction():
+    low, high = interval_columns("z_phot", "", "the redshift", "src.redshift.phot")
+    assert (low.name, high.name) == ("z_phot_lo90", "z_phot_hi90")
+    assert low.ucd.startswith("stat.min;src.redshift")
+    assert "90 %" in high.description
 
 
 @given(arrays(np.float64, (7, 4), elements=st.floats(0, 1)), st.floats(0, 1.5), st.floats(0, 1.5))

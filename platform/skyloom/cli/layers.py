@@ -9,6 +9,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from skyloom.cli.output import DONE, FAILED, show_json, show_record, show_table, show_text, show_title
+from skyloom.cli.shift import shift
 
 if TYPE_CHECKING:
     from skyloom.jobs.care import Checked
@@ -17,9 +18,10 @@ __all__ = ["app"]
 
 app = cyclopts.App(
     name="layer",
-    help="List, describe, check, repair and expire finished layers and their versions.",
+    help="List, describe, check, compare, repair and expire finished layers and their versions.",
     help_epilogue="",
 )
+app.command(shift)
 Flag = Annotated[bool, Parameter(negative=())]
 
 HOUR_S = 3600

@@ -21,6 +21,7 @@ _MEASURED = {
     "gamornet": "skyloom.evaluation.gamornet",
     "periodic-class": "skyloom.evaluation.periodic_class",
     "radio-galaxy": "skyloom.evaluation.radio_galaxy",
+    "survey-shift": "skyloom.evaluation.survey_shift",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",
 }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skyloom.jobs.layers import Layer, layer_history, list_layers, open_layer
     from skyloom.jobs.plan import JobPlan, plan_job
     from skyloom.jobs.retention import abort_job, collect_layer, expire_layer
+    from skyloom.jobs.shift import measure_shift
     from skyloom.jobs.spec import JobSpec, load_job, on_device, template
     from skyloom.jobs.view import CatalogView, open_catalog
 
@@ -26,6 +27,7 @@ __all__ = [
     "layer_history",
     "list_layers",
     "load_job",
+    "measure_shift",
     "on_device",
     "open_catalog",
     "open_layer",
@@ -48,6 +50,7 @@ _HOME = {
     "layer_history": "layers",
     "list_layers": "layers",
     "load_job": "spec",
+    "measure_shift": "shift",
     "on_device": "spec",
     "open_catalog": "view",
     "open_layer": "layers",

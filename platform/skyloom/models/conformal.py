@@ -19,9 +19,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
 
-__all__ = ["interval_half_width", "prediction_sets", "set_names", "set_threshold"]
+__all__ = [
+    "interval_columns",
+    "interval_half_width",
+    "intervals",
+    "prediction_sets",
+    "set_names",
+    "set_threshold",
+]
 
 _DIGITS = 9
 """Ranks are rounded to it first: 10 * (1 - 0.9) is 0.9999999999999998 and means 1."""
@@ -101,6 +109,44 @@ def interval_half_width(scores: NDArray[np.floating], coverage: float) -> float:
     ordered = _ordered(scores, coverage)
     place = math.ceil(round((len(ordered) + 1) * coverage, _DIGITS))
     return float(ordered[place - 1]) if place <= len(ordered) else math.inf
+
+
+def intervals(
+    prediction: NDArray[np.floating], half_width: float, spread: NDArray[np.floating] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the ends of the intervals about predictions (M,): two float32 arrays (M,).
+
+    Parameters
+    ----------
+    prediction : ndarray, shape (M,)
+    half_width : float
+        As `interval_half_width` gives it.
+    spread : ndarray, shape (M,), optional
+        Predicted uncertainties, where the scores of `interval_half_width` were divided by them.
+    """
+    away = half_width if spread is None else half_width * spread
+    return (prediction - away).astype(np.float32), (prediction + away).astype(np.float32)
+
+
+def interval_columns(name: str, unit: str, what: str, ucd: str) -> tuple[Column, Column]:
+    """Return the columns ``<name>_lo90`` and ``<name>_hi90`` of 90 % intervals.
+
+    Parameters
+    ----------
+    name : str
+        Of the predicted column.
+    unit, ucd : str
+        Of the predicted column.
+    what : str
+        The predicted quantity in words.
+    """
+    said = (("lo90", "lower", "stat.min"), ("hi90", "upper", "stat.max"))
+    low, high = (
+        Column(f"{name}_{end}", unit, f"{word} end of the 90 % interval of {what}: holds in 90 % of like rows",
+               "float32", f"{more};{ucd}")
+        for end, word, more in said
+    )  # fmt: skip
+    return low, high
 
 
 def _ordered(scores: NDArray[np.floating], coverage: float) -> NDArray[np.floating]:

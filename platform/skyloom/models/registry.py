@@ -20,6 +20,7 @@ _SYSTEMS = {
     "lightcurve-features": "skyloom.models.lightcurve_features",
     "periodic-class": "skyloom.models.periodic_class",
     "radio-galaxy": "skyloom.models.radio_galaxy",
+    "survey-shift": "skyloom.models.survey_shift",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",
 }

@@ -16,6 +16,7 @@ _LEARNERS = {
     "gamornet": "skyloom.training.gamornet",
     "periodic-class": "skyloom.training.periodic_class",
     "radio-galaxy": "skyloom.training.radio_galaxy",
+    "survey-shift": "skyloom.training.survey_shift",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
 }
