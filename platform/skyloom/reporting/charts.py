@@ -17,7 +17,7 @@ from skyloom.reporting.svg import Drawing, number
 
 __all__ = ["bars", "funnel", "histogram", "lines_by_group", "reliability", "scatter"]
 
-_LEFT, _RIGHT = 44.0, 8.0
+_LEFT, _RIGHT = 44.0, 14.0
 
 
 def histogram(numbers: Numbers, *, name: str, label: str) -> Markup:
@@ -71,13 +71,13 @@ def bars(words: Words, *, name: str, most: int = 12) -> Markup:
     shown = words.top(most)
     others = words.others(shown)
     listed = [*shown, *([("all others", others)] if others else [])]
-    width, row = 480, 19
+    width, row = 360, 19
     drawing = Drawing(width, 8 + row * max(1, len(listed)), f"values of {name}")
-    left, right = 150.0, width - 110.0
+    left, right = 118.0, width - 86.0
     largest = max((count for _, count in listed), default=1)
     for line, (word, count) in enumerate(listed):
         y = 14.0 + row * line
-        short = word if len(word) <= 22 else f"{word[:21]}…"
+        short = word if len(word) <= 20 else f"{word[:19]}…"
         drawing.text(left - 8, y + 4, short, anchor="end")
         drawing.box(
             left, y - 6, (right - left) * count / max(1, largest), 12, "bar", title=f"{word}: {count:,} rows"
@@ -142,7 +142,7 @@ def scatter(
     """Draw points of several passbands, named by `names`, with their errors; magnitudes have bright at the top."""
     width, height = 360, 190
     drawing = Drawing(width, height, title)
-    left, right, bottom, top = 56.0, width - 8.0, height - 38.0, 16.0
+    left, right, bottom, top = 56.0, width - 16.0, height - 38.0, 16.0
     there = np.isfinite(x) & np.isfinite(y)
     x, y, band = x[there], y[there], band[there]
     if not len(x):

@@ -94,7 +94,7 @@ def _told(finished: Finished, roles: Roles) -> list[Column]:
     first = [c for c in outputs if not is_number(c.dtype)]
     chosen = [*first, *roles.scores, *roles.known]
     chosen += [c for c in outputs if c.name.endswith(("_entropy", "_sd", "_score")) or c.ucd == "time.period"]
-    chosen += outputs
+    chosen += [c for c in outputs if not c.name.endswith("_raw")]
     return list({column.name: column for column in chosen}.values())[:MOST_OUTPUTS]
 
 
@@ -199,7 +199,7 @@ def _object(finished: Finished, one: _Seen, told: Sequence[Column], title: str) 
     set_bits = [names.get(bit, f"bit {bit}") for bit in range(32) if bits >> bit & 1]
     facts.append((flag.name, ", ".join(set_bits) or "0"))
     for name, value in one.catalog.items():
-        if not isinstance(value, dict | list):
+        if name not in one.outputs and not isinstance(value, dict | list):
             facts.append((f"catalog: {name}", _value(value, "")))
     return Object(title, tuple(facts), tuple(one.drawings), tuple(one.pictures), "; ".join(one.notes))
 

@@ -19,9 +19,7 @@ from skyloom.reporting.svg import Drawing, number, ticks
 
 __all__ = ["Shade", "draw_map"]
 
-_PX = 480
-"""Width of a map's picture."""
-_WIDTH, _TOP, _BAR = 480, 8, 46
+_WIDTH, _TOP, _BAR, _SIDE = 480, 8, 46, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Shade:
 
 def draw_map(sums: CellSums, cap: Cap, shade: Shade) -> Markup:
     """Draw one map with its scale."""
-    width, height = (_WIDTH, _WIDTH // 2) if cap.is_wide else (_WIDTH * 3 // 4, _WIDTH * 3 // 4)
+    width, height = (_WIDTH - 2 * _SIDE, _WIDTH // 2 - _SIDE) if cap.is_wide else (_WIDTH * 3 // 4, _WIDTH * 3 // 4)
     ra, dec = _whole_sky(width) if cap.is_wide else _local(width, cap)
     axis = _axis(shade)
     picture = np.full(ra.shape, np.nan)
@@ -50,10 +48,7 @@ def draw_map(sums: CellSums, cap: Cap, shade: Shade) -> Markup:
     picture[seen] = np.where(hit, np.clip(axis.place(shade.values)[at], 0, 1), np.nan)
     left = (_WIDTH - width) / 2
     drawing = Drawing(_WIDTH, height + _TOP + _BAR + 14, shade.title)
-    if cap.is_wide:
-        drawing.ellipse(_WIDTH / 2, _TOP + height / 2, width / 2, height / 2, "sky")
-    else:
-        drawing.ellipse(_WIDTH / 2, _TOP + height / 2, width / 2, width / 2, "sky")
+    drawing.ellipse(_WIDTH / 2, _TOP + height / 2, width / 2, height / 2, "sky")
     drawing.picture(left, _TOP, width, height, coloured_png(picture))
     (_whole_grid if cap.is_wide else _local_grid)(drawing, cap, width, left)
     _scale(drawing, axis, shade.label, height + _TOP + 12)

@@ -106,5 +106,5 @@ class Subject:
         return f"Version {self.finished.version}: {what}."
 
     def file(self, name: str) -> str:
-        """Return a file of the job as a source is written."""
-        return f"{self.folder}/{name}"
+        """Return a file of the job as a source is written: below `folder`, which the page names once."""
+        return name
