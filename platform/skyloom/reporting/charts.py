@@ -142,7 +142,7 @@ def scatter(
     """Draw points of several passbands, named by `names`, with their errors; magnitudes have bright at the top."""
     width, height = 360, 190
     drawing = Drawing(width, height, title)
-    left, right, bottom, top = 56.0, width - 16.0, height - 38.0, 16.0
+    left, right, bottom, top = 62.0, width - 16.0, height - 38.0, 16.0
     there = np.isfinite(x) & np.isfinite(y)
     x, y, band = x[there], y[there], band[there]
     if not len(x):

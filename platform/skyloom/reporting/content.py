@@ -25,6 +25,8 @@ __all__ = [
     "Table",
 ]
 
+OPEN_ROWS = 60
+"""Rows of a table that is there at once; a longer one is folded."""
 CELL_CHARS = 300
 """Characters of a cell that are kept: a message of an error may be a page."""
 
@@ -66,6 +68,11 @@ class Table:
     """Columns of numbers."""
     strong: frozenset[int] = frozenset()
     """Rows that stand out."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is shown on demand."""
+        return len(self.rows) > OPEN_ROWS
 
 
 @dataclass(frozen=True, slots=True)

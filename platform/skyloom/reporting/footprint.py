@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cap", "CapFinder", "CellSums", "cells_of", "centre_of"]
+__all__ = ["Cap", "CapFinder", "CellSums", "cells_of", "centre_of", "reach_deg"]
 
 CELL_DEG = 58.6
 """Side of a HEALPix cell of order 0; each order halves it."""
@@ -41,6 +41,14 @@ class Cap:
         return min(max(order, _ORDERS[0]), _ORDERS[1])
 
 
+def reach_deg(cap: Cap, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> float:
+    """Return how far from the middle of a cap the farthest of some positions is; 0 of none."""
+    there = np.isfinite(ra_deg) & np.isfinite(dec_deg)
+    middle = unit_vectors(np.array([cap.ra_deg]), np.array([cap.dec_deg]))
+    chord = np.linalg.norm(unit_vectors(ra_deg[there], dec_deg[there]) - middle, axis=0)
+    return float(np.degrees(2.0 * np.arcsin(min(1.0, float(chord.max(initial=0.0)) / 2.0))))
+
+
 class CapFinder:
     """Finds a cap around positions that come piece by piece: by the box of their unit vectors."""
 
@@ -57,7 +65,7 @@ class CapFinder:
         self._high = np.maximum(self._high, xyz.max(axis=1))
 
     def cap(self) -> Cap | None:
-        """Return a cap that holds all of them, at most a little wider than needed; None of none."""
+        """Return a cap that holds all of them, up to half as wide again as needed; None of none."""
         if not np.isfinite(self._low).all():
             return None
         centre = (self._low + self._high) / 2

@@ -1,13 +1,13 @@
 """What the rows of a layer come to, in memory that does not grow with them.
 
-Three looks: at positions, for the part of the sky; at a sample, for bins; at every row, once, for all
+Looks at positions, for the part of the sky; at a sample, for bins; at every row, once, for all
 counts. What is kept is counts by bin, sums by cell of the sky, and the first few rows of each order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from skyloom.columns import Column
 from skyloom.reporting.bins import Axis, Grouping, Numbers, Words
-from skyloom.reporting.footprint import Cap, CapFinder, CellSums, cells_of, centre_of
+from skyloom.reporting.footprint import Cap, CapFinder, CellSums, cells_of, centre_of, reach_deg
 from skyloom.reporting.roles import Roles, is_number
 from skyloom.reporting.rows import Batch, LayerRows
 from skyloom.reporting.top import TopRows
@@ -91,6 +91,9 @@ def gather(
     for batch in layer.batches(position):
         finder.add(*_positions(batch, position))
     cap = finder.cap()
+    if cap is not None and not cap.is_wide:
+        reach = max(reach_deg(cap, *_positions(batch, position)) for batch in layer.batches(position))
+        cap = replace(cap, radius_deg=reach)
     names = [*position, *(column.name for column in columns)]
     sample, bright = _sample(layer, names, seed)
     groupings, edges, regions = _divisions(sample, bright, position, magnitude)

@@ -32,6 +32,8 @@ MOST_SAMPLES = 800
 """Of a spectrum, that are drawn."""
 MOST_WORDS = 5
 """Columns of words of the catalog that are told of an object."""
+MOST_HIGHEST = 3
+"""Of many scores, that are told of an object."""
 MOST_OUTPUTS = 10
 """Columns of the layer that are told of it."""
 _WORD_TYPES = ("string", "large_string", "bool")
@@ -79,7 +81,7 @@ def objects(subject: Subject, gathered: Gathered | None, roles: Roles | None, *,
     for top in gathered.top:
         ranking = top.ranking
         listed = tuple(
-            _object(finished, seen[place], told, f"{ranking.column} = {number(value)}")
+            _object(finished, seen[place], told, roles, title=f"{ranking.column} = {number(value)}")
             for value, place in top.rows
         )
         order = "highest" if ranking.highest else "lowest"
@@ -92,9 +94,10 @@ def _told(finished: Finished, roles: Roles) -> list[Column]:
     """Return the columns of the layer that are told of an object: words, scores, and what stands beside them."""
     *outputs, _ = finished.columns
     first = [c for c in outputs if not is_number(c.dtype)]
-    chosen = [*first, *roles.scores, *roles.known]
+    chosen = [*first, *(() if roles.left_out else roles.scores), *roles.known]
     chosen += [c for c in outputs if c.name.endswith(("_entropy", "_sd", "_score")) or c.ucd == "time.period"]
-    chosen += [c for c in outputs if not c.name.endswith("_raw")]
+    likely = {*roles.scores, *roles.left_out}
+    chosen += [c for c in outputs if not c.name.endswith("_raw") and not (roles.left_out and c in likely)]
     return list({column.name: column for column in chosen}.values())[:MOST_OUTPUTS]
 
 
@@ -187,12 +190,13 @@ def _add_tensor(place: TensorPlace, key: str, row: int, one: _Seen) -> None:
         one.pictures.append((f"{place.name}: {names[k]}", grey_png(values[k])))
 
 
-def _object(finished: Finished, one: _Seen, told: Sequence[Column], title: str) -> Object:
+def _object(finished: Finished, one: _Seen, told: Sequence[Column], roles: Roles, *, title: str) -> Object:
     facts = []
     for name in _keys(finished):
         value = one.outputs[name]
         facts.append((name, f"{value:.6f}" if name in finished.position and value is not None else cut(value)))
-    facts += [(column.name, _value(one.outputs[column.name], column.unit)) for column in told]
+    columns = [*told, *(_highest(one, roles) if roles.left_out else ())]
+    facts += [(column.name, _value(one.outputs[column.name], column.unit)) for column in columns]
     flag = finished.columns[-1]
     bits = int(one.outputs[flag.name] or 0)
     names = flag_names(flag)
@@ -202,6 +206,12 @@ def _object(finished: Finished, one: _Seen, told: Sequence[Column], title: str) 
         if name not in one.outputs and not isinstance(value, dict | list):
             facts.append((f"catalog: {name}", _value(value, "")))
     return Object(title, tuple(facts), tuple(one.drawings), tuple(one.pictures), "; ".join(one.notes))
+
+
+def _highest(one: _Seen, roles: Roles) -> list[Column]:
+    """Return the scores of a row that are highest, where there are too many to tell all of them."""
+    there = [c for c in (*roles.scores, *roles.left_out) if one.outputs[c.name] is not None]
+    return sorted(there, key=lambda column: -float(one.outputs[column.name]))[:MOST_HIGHEST]
 
 
 def _value(value: Any, unit: str) -> str:

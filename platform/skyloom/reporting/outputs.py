@@ -141,6 +141,9 @@ def sky(subject: Subject, gathered: Gathered | None, roles: Roles | None) -> Sec
         )
     )
     section.blocks.append(_maps(subject.finished, gathered, roles))
+    if roles.left_out:
+        names = ", ".join(column.name for column in roles.left_out)
+        section.blocks.append(Note(f"Scores that are not mapped, unless --scores names them: {names}."))
     if not roles.known:
         section.blocks.append(
             Note("No column tells how like the training rows a row is: there is no map of domain shift.")

@@ -38,6 +38,8 @@ class Roles:
     known: tuple[Column, ...]
     """p-values of being like the training rows: mapped by the share below 0.05."""
     rankings: tuple[Ranking, ...]
+    left_out: tuple[Column, ...] = ()
+    """Scores beyond `MOST_SCORES`, which are not mapped."""
 
 
 def is_number(dtype: str) -> bool:
@@ -68,7 +70,8 @@ def roles_of(columns: Sequence[Column], *, scores: Sequence[str] = ()) -> Roles:
             raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=name)
     known = tuple(column for column in numbers if column.name.endswith("_ood"))
     found = tuple(named[name] for name in scores) or _scores(numbers, known)
-    return Roles(found[:MOST_SCORES], known, _rankings(numbers, found, known))
+    most = len(scores) or MOST_SCORES
+    return Roles(found[:most], known, _rankings(numbers, found, known), found[most:])
 
 
 def _scores(numbers: Sequence[Column], known: Sequence[Column]) -> tuple[Column, ...]:

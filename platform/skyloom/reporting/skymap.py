@@ -37,7 +37,9 @@ class Shade:
 
 def draw_map(sums: CellSums, cap: Cap, shade: Shade) -> Markup:
     """Draw one map with its scale."""
-    width, height = (_WIDTH - 2 * _SIDE, _WIDTH // 2 - _SIDE) if cap.is_wide else (_WIDTH * 3 // 4, _WIDTH * 3 // 4)
+    width, height = (
+        (_WIDTH - 2 * _SIDE, _WIDTH // 2 - _SIDE) if cap.is_wide else (_WIDTH * 3 // 4, _WIDTH * 3 // 4)
+    )
     ra, dec = _whole_sky(width) if cap.is_wide else _local(width, cap)
     axis = _axis(shade)
     picture = np.full(ra.shape, np.nan)

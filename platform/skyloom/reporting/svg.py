@@ -37,8 +37,7 @@ def ticks(axis: Axis, most: int = 5) -> list[float]:
     """Return round values within an axis: multiples of 1, 2 or 5, or powers of ten where it is logarithmic."""
     if axis.log:
         first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)
-        step = max(1, math.ceil((last - first + 1) / most))
-        return [10.0**k for k in range(first, last + 1, step)]
+        return [10.0**k for k in range(first, last + 1, max(1, math.ceil((last - first + 1) / most)))]
     span = axis.high - axis.low
     if not math.isfinite(span) or span <= 0:
         return []
@@ -159,7 +158,7 @@ def _tick(value: float, axis: Axis) -> str:
         power = round(math.log10(value))
         return f"{10.0**power:g}" if -3 <= power <= 4 else f"1e{power}"
     step = (axis.high - axis.low) / 5
-    if abs(value) >= 1e6 or (value and abs(value) < 1e-4):
-        return f"{value:.3g}"
+    if abs(value) >= 1e5 or (value and abs(value) < 1e-4):
+        return f"{value:.3g}".replace("e+0", "e").replace("e-0", "e-")
     digits = max(0, min(6, -math.floor(math.log10(step)))) if step > 0 else 0
     return f"{value:.{digits}f}"
