@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skyloom.reporting.compose import MOST_BYTES, compose
+from skyloom.reporting.assemble import MOST_BYTES, compose
 from skyloom.reporting.rows import LayerRows
 from skyloom.reporting.subject import Finished, Run, Subject, TensorPlace
 

@@ -117,7 +117,7 @@ def _local(width: int, cap: Cap) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 def _shown(cap: Cap) -> float:
     """Return the radius of a map, degrees: a little more than that of the cap."""
-    return max(cap.radius_deg * 1.05, 0.005)
+    return max(cap.radius_deg * 1.2, 0.005)
 
 
 def _lambert(ra_deg: float, dec_deg: float, cap: Cap) -> tuple[float, float] | None:
@@ -144,13 +144,13 @@ def _whole_grid(drawing: Drawing, cap: Cap, width: int, left: float) -> None:
         ends = place(179.999, dec), place(180.001, dec)
         drawing.line(ends[0][0], ends[0][1], ends[1][0], ends[1][1], "grid")
         if dec:
-            drawing.text(ends[0][0] - 3, ends[0][1] - 2, f"{dec:+d}°", anchor="end")
+            drawing.text(ends[0][0] - 3, ends[0][1] - 2, f"{dec:+d}°", anchor="end", style="halo")
     for ra in (60, 120, 179.999, 180.001, 240, 300, 0):
         points = [place(ra, dec) for dec in range(-90, 91, 5)]
         drawing.curve([x for x, _ in points], [y for _, y in points], "grid")
     for ra in (0, 60, 120, 240, 300):
         x, y = place(ra, 0)
-        drawing.text(x + 2, y - 2, f"{ra}°")
+        drawing.text(x + 2, y - 2, f"{ra}°", style="halo")
 
 
 def _local_grid(drawing: Drawing, cap: Cap, width: int, left: float) -> None:
@@ -170,13 +170,13 @@ def _local_grid(drawing: Drawing, cap: Cap, width: int, left: float) -> None:
         line = trace([(float(ra), float(dec)) for ra in ras])
         drawing.curve([x for x, _ in line], [y for _, y in line], "grid")
         if line:
-            drawing.text(line[0][0], line[0][1] - 2, f"{dec:+.{_digits(step)}f}°", anchor="end")
+            drawing.text(line[0][0], line[0][1] - 2, f"{dec:+.{_digits(step)}f}°", anchor="end", style="halo")
     across = _step(spread)
     for ra in np.arange(math.ceil((cap.ra_deg - spread) / across), (cap.ra_deg + spread) / across) * across:
         line = trace([(float(ra), float(dec)) for dec in np.linspace(low, high, 41)])
         drawing.curve([x for x, _ in line], [y for _, y in line], "grid")
         if line:
-            drawing.text(line[0][0] + 2, line[0][1] - 3, f"{ra % 360:.{_digits(across)}f}°")
+            drawing.text(line[0][0] + 2, line[0][1] - 3, f"{ra % 360:.{_digits(across)}f}°", style="halo")
 
 
 def _step(radius: float) -> float:
