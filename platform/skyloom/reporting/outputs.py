@@ -166,7 +166,13 @@ def _maps(finished: Finished, gathered: Gathered, roles: Roles) -> Block:
         fixed = (0.0, 1.0) if likely and np.nanmax(values, initial=0) <= 1 else None
         label = f"mean {column.name}" + (f" ({column.unit})" if column.unit else "")
         shade = Shade(f"map of the mean of {column.name}", values, label, fixed=fixed)
-        figures.append(Figure(draw_map(sums, cap, shade), f"Score: {label} of each cell", f"column {column.name}"))
+        figures.append(
+            Figure(
+                draw_map(sums, cap, shade),
+                f"Score: {label} of each cell" if likely else f"{label} of each cell",
+                f"column {column.name}",
+            )
+        )
     for column in roles.known:
         label = f"share of rows with {column.name} < {UNLIKE_P:g}"
         shade = Shade(f"map of the {label}", sums.mean(column.name), label, fixed=(0.0, 1.0))

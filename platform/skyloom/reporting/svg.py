@@ -30,7 +30,7 @@ def number(value: float) -> str:
         return "-"
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def ticks(axis: Axis, most: int = 5) -> list[float]:
