@@ -131,6 +131,7 @@ def test_counts_flags_quarantine_and_funnel_are_those_of_the_manifest(words, tmp
         assert f"{step.criterion} {step.holds} {step.fails} {step.not_known} {step.left}" in page.text
     assert "not eligible: count(lc.mjd) >= 10 does not hold or is not known" in page.text
     assert f"MODEL_ERROR 16777216 {manifest.quarantined}" in page.text
+    assert "there is no redshift" in page.text
 
 
 def test_every_output_is_there_and_says_which_column_it_is_from(words, tmp_path):

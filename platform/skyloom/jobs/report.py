@@ -23,6 +23,7 @@ from skyloom.jobs.layers import Layer, check_aligned, layer_place, open_layer
 from skyloom.jobs.plan import store_of
 from skyloom.jobs.spec import JobSpec, load_job
 from skyloom.jobs.status import Status, layer_status, run_of
+from skyloom.models import registry
 from skyloom.models.card import Card
 from skyloom.reporting import Finished, LayerRows, Run, Subject, TensorPlace, compose
 from skyloom.reporting.roles import magnitude_of
@@ -249,6 +250,7 @@ def _read(layer: Layer, catalog: Catalog | None, bright: Column | None) -> Finis
     manifest = published.manifest
     counted = {name: getattr(manifest, name) for name in ("rows", "size_bytes", "flagged", "quarantined")}
     provenance, card = layer.provenance, layer.provenance.get("card")
+    model = provenance["identity"].get("model", {}).get("name", "")
     return Finished(
         version=layer.version,
         columns=layer.columns,
@@ -262,7 +264,16 @@ def _read(layer: Layer, catalog: Catalog | None, bright: Column | None) -> Finis
         card=Card.from_toml(card, where=f"the card in {published.journal.name('provenance.json')}")
         if card
         else None,
+        flags={} if card else _flags(model),
     )
+
+
+def _flags(model: str) -> dict[str, str]:
+    """Return the meanings of a model's own flags; none of a model that is not installed here."""
+    try:
+        return {flag.name: flag.description for flag in registry.system(model).FLAGS}
+    except SpecError:
+        return {}
 
 
 def _committed(journal: Journal, planned: Sequence[tuple[str, int]]) -> dict[str, int]:

@@ -94,7 +94,7 @@ def funnel(rows: int, steps: Sequence[Step]) -> Markup:
     width, row = 720, 22
     drawing = Drawing(width, 10 + row * (len(steps) + 1), "rows left after each criterion of eligibility")
     listed = [("all rows", rows), *((step.criterion, step.left) for step in steps)]
-    left, right = 270.0, width - 110.0
+    left, right = 240.0, width - 150.0
     for line, (words, count) in enumerate(listed):
         y = 16.0 + row * line
         short = words if len(words) <= 42 else f"{words[:41]}…"

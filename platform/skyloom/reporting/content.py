@@ -82,6 +82,8 @@ class Figure:
     drawing: Markup
     caption: str
     source: str
+    wide: bool = False
+    """Whether it takes a line of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from skyloom.columns import Column
-from skyloom.models.card import Card
 from skyloom.models.eligibility import Step
 from skyloom.reporting.charts import funnel
 from skyloom.reporting.content import Fact, Facts, Figure, Figures, Note, Section, Table, cut
@@ -97,7 +96,7 @@ def _share(count: int, rows: int) -> str:
 
 def _flags(finished: Finished, gathered: Gathered, rows: int) -> Table:
     flag = finished.columns[-1]
-    names, said = flag_names(flag), _descriptions(finished.card)
+    names, said = flag_names(flag), _descriptions(finished)
     listed = []
     for bit in range(32):
         count = int(gathered.bits[bit])
@@ -111,13 +110,13 @@ def _flags(finished: Finished, gathered: Gathered, rows: int) -> Table:
         if count or not any(name == platform.name for platform in PLATFORM_FLAGS):
             listed.append([name, str(1 << bit), f"{count:,}", f"{100.0 * count / max(1, rows):.2f}", meaning])
     columns = ("flag", "value", "rows", "% of rows", "means")
-    source = f"{_flag_source(finished)}; the meaning from the card and the platform"
+    source = f"{_flag_source(finished)}; the meaning from the card, or the model installed here"
     title = "Flags: a row may carry several; those of the platform that no row carries are left out"
     return Table(title, columns, listed, source, right=frozenset({1, 2, 3}))
 
 
-def _descriptions(card: Card | None) -> Mapping[str, str]:
-    own = dict(card.flags) if card else {}
+def _descriptions(finished: Finished) -> Mapping[str, str]:
+    own = dict(finished.card.flags) if finished.card else dict(finished.flags)
     return {**{flag.name: flag.description for flag in PLATFORM_FLAGS}, **own}
 
 
@@ -144,7 +143,8 @@ def _add_quarantine(section: Section, subject: Subject, finished: Finished) -> N
 def _add_funnel(section: Section, subject: Subject, finished: Finished, rows: int) -> None:
     source = subject.file("provenance.json: eligibility.counts")
     caption = "Rows that are left after each criterion and all before it"
-    section.blocks.append(Figures((Figure(funnel(rows, finished.funnel), caption, source),), "Eligibility funnel"))
+    drawn = Figure(funnel(rows, finished.funnel), caption, source, wide=True)
+    section.blocks.append(Figures((drawn,), "Eligibility funnel"))
     section.blocks.append(_steps(finished.funnel, source))
 
 

@@ -57,6 +57,8 @@ class Finished:
     criteria: Sequence[str]
     """In the order of their bits: the first has bit 23."""
     card: Card | None
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """Meanings of flags by name, for a model without a card: those of the model that is installed."""
 
 
 @dataclass(frozen=True, slots=True)
