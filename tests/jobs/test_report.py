@@ -234,6 +234,18 @@ def test_a_catalog_that_moved_is_said_unless_it_was_asked_for(words, hostile, ti
         report("words", tmp_path / "layers", output=tmp_path / "d.html", magnitude="mwebv")
 
 
+def test_a_layer_on_an_object_store_has_the_report_of_one_on_a_disk(words, hostile, job_of, tmp_path):
+    store = f"memory://{tmp_path.name}"
+    sections = {"eligibility": CRITERIA, "run": {"max_bad_fraction": 1.0}, "output": {"store": store}}
+    run(job_of(hostile, model="toy-words", layer="words", **sections), cluster="in-process", progress=False)
+    places = (store, str(tmp_path / "layers"))
+    texts = [page_of(report("words", place, output=tmp_path / f"{k}.html")).text for k, place in enumerate(places)]
+    ends = ("Rows, flags and eligibility rows 240", "Timing Runs of this job")
+    told = [text.partition(ends[0])[2].partition(ends[1])[0] for text in texts]
+    assert told[0] == told[1]
+    assert "toy_p" in told[0]
+
+
 def test_the_command_writes_the_file_once_and_python_the_same(words, tmp_path, capsys):
     output = tmp_path / "words.html"
     command = ["report", "words", "--store", str(tmp_path / "layers"), "--output", str(output)]
