@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from skyloom.jobs.execute import run
     from skyloom.jobs.layers import open_layer
     from skyloom.jobs.plan import plan_job
+    from skyloom.jobs.report import report
     from skyloom.jobs.spec import load_job
     from skyloom.jobs.view import open_catalog
 
 __version__ = "0.1.0"
 
-__all__ = ["SkyloomError", "__version__", "load_job", "open_catalog", "open_layer", "plan_job", "run"]
+__all__ = ["SkyloomError", "__version__", "load_job", "open_catalog", "open_layer", "plan_job", "report", "run"]
 
 _HOME = {
     "load_job": "skyloom.jobs.spec",
     "open_catalog": "skyloom.jobs.view",
     "open_layer": "skyloom.jobs.layers",
     "plan_job": "skyloom.jobs.plan",
+    "report": "skyloom.jobs.report",
     "run": "skyloom.jobs.execute",
 }
 

@@ -20,7 +20,7 @@ from skyloom.engine.publish import expired
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError, close_matches
 from skyloom.storage import LocalStore, Store, open_store
 
-__all__ = ["Layer", "check_aligned", "layer_history", "list_layers", "open_layer"]
+__all__ = ["Layer", "check_aligned", "layer_history", "layer_place", "list_layers", "open_layer"]
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,7 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
     DataError
         If its manifest was changed.
     """
-    text = str(name)
-    if "://" in text:
-        place, _, text = text.rstrip("/").rpartition("/")
-        opened = open_store(place)
-    elif "/" in text or store is None:
-        path = Path(text).absolute()
-        opened, text = open_store(path.parent), path.name
-    else:
-        opened = open_store(store)
+    opened, text = layer_place(name, store)
     try:
         return Layer(text, opened, published(opened, text, version))
     except NotFoundError as error:
@@ -119,6 +111,18 @@ def open_layer(name: str | Path, store: str | Path | None = None, *, version: in
         there = [layer.name for layer in list_layers(opened.root)]
         msg = f"no layer {text!r} in {opened.root}; {close_matches(text, there)}"
         raise NotFoundError(msg, kind=ErrorKind.UNKNOWN_LAYER, layer=text) from None
+
+
+def layer_place(name: str | Path, store: str | Path | None = None) -> tuple[Store, str]:
+    """Return the store of a layer and its name there; see `open_layer`. Nothing is looked up."""
+    text = str(name)
+    if "://" in text:
+        place, _, text = text.rstrip("/").rpartition("/")
+        return open_store(place), text
+    if "/" in text or store is None:
+        path = Path(text).absolute()
+        return open_store(path.parent), path.name
+    return open_store(store), text
 
 
 def list_layers(store: str | Path) -> tuple[Layer, ...]:

@@ -21,7 +21,7 @@ from skyloom.errors import ErrorKind, NotFoundError, close_matches
 from skyloom.storage import LocalStore, Store, open_store
 from skyloom.storage.names import check_name
 
-__all__ = ["Status", "Watch", "WorkerStatus", "layer_status"]
+__all__ = ["Status", "Watch", "WorkerStatus", "layer_status", "run_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def layer_status(layer: str, store: str | Path) -> Status:
 def _newest(store: Store, layer: str) -> tuple[str, str] | None:
     """Return job id and log of the run that began last: names of logs begin with the time."""
     logs = [
-        (_run_of(name), job_id)
+        (run_of(name), job_id)
         for job_id in store.names(f"{layer}/jobs")
         for name in store.names(f"{layer}/jobs/{job_id}/log")
     ]
@@ -140,7 +140,7 @@ def _newest(store: Store, layer: str) -> tuple[str, str] | None:
     return job_id, run
 
 
-def _run_of(log: str) -> str:
+def run_of(log: str) -> str:
     """Return the run that a log is of; its pieces in an object store have a number before the suffix."""
     run = log.removesuffix(".jsonl")
     whole, _, number = run.rpartition(".")
@@ -169,7 +169,7 @@ class _RunLog:
     def _new_lines(self, journal: Journal) -> Iterator[str]:
         """Yield whole lines that were not read before; the last one may not be written out yet."""
         folder = journal.name("log")
-        for name in (n for n in journal.store.names(folder) if _run_of(n) == self._run):
+        for name in (n for n in journal.store.names(folder) if run_of(n) == self._run):
             text = journal.store.read(f"{folder}/{name}").decode()
             end = text.rfind("\n") + 1
             yield from text[self._read.get(name, 0) : end].splitlines()
