@@ -80,9 +80,7 @@ def _choose(
     needed: frozenset[str],
 ) -> Chosen:
     pixels = pixels_in(catalog, regions)
-    for layer in layers:
-        if layer.name in needed:
-            check_made_from(layer, catalog, pixels)
+    check_made_from([layer for layer in layers if layer.name in needed], catalog, pixels)
     entries = {layer.name: _by_key(layer) for layer in layers}
     keys = [partition_key(*pixel) for pixel in pixels]
     return Chosen(
@@ -134,14 +132,14 @@ def check_same_pixels(layer: Layer, catalog: Catalog) -> None:
         raise _other_catalog(layer, catalog, f"only {which} has partition {key}", key)
 
 
-def check_made_from(layer: Layer, catalog: Catalog, pixels: Pixels) -> None:
-    """Refuse files of a layer that were not computed from the catalog's as they are now.
+def check_made_from(layers: Sequence[Layer], catalog: Catalog, pixels: Pixels) -> None:
+    """Refuse files of layers that were not computed from the catalog's as they are now.
 
-    Reads the ends of the files of these partitions, of the catalog and of the layer.
+    Reads the ends of the files of these partitions, of the catalog and of the layers.
 
     Parameters
     ----------
-    layer : Layer
+    layers : sequence of Layer
     catalog : Catalog
     pixels : sequence of (int, int)
         Of the catalog's, those that are looked at.
@@ -154,14 +152,16 @@ def check_made_from(layer: Layer, catalog: Catalog, pixels: Pixels) -> None:
         DIGEST_MISMATCH if a file of the layer is not the one that its run committed, NO_SUCH_FILE or BAD_FILE
         if there is none; each names the file.
     """
-    files = _by_key(layer)
-    for pixel in pixels:
+    files = [(layer, _by_key(layer)) for layer in layers]
+    for pixel in pixels if layers else ():
         key = partition_key(*pixel)
-        file, entry = files[key]
-        if digest_of(catalog.root, catalog.files(*pixel)) != catalog_part(entry.input_digest):
-            raise _other_catalog(layer, catalog, f"partition {key} was changed since", key)
-        if local_path(layer.path) is not None:
-            _check_committed(layer, file, entry)
+        digest = digest_of(catalog.root, catalog.files(*pixel))
+        for layer, by_key in files:
+            file, entry = by_key[key]
+            if digest != catalog_part(entry.input_digest):
+                raise _other_catalog(layer, catalog, f"partition {key} was changed since", key)
+            if local_path(layer.path) is not None:
+                _check_committed(layer, file, entry)
 
 
 def _check_committed(layer: Layer, file: str, entry: FileEntry) -> None:

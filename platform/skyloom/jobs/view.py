@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from skyloom.catalog import Catalog, Description, Partition
 from skyloom.catalog import open_catalog as open_hats
 from skyloom.catalog.files import join, read_footer
 from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
+from skyloom.jobs.asking import Queryable
 from skyloom.jobs.layers import Layer, check_once, open_layer
 from skyloom.jobs.query_files import check_made_from, check_same_pixels, pixels_in, source_of
-from skyloom.query import Limits, check_output, explain_source, query_source, streamed, write_stream
+from skyloom.query import Limits, Source, explain_source
 from skyloom.sky import Region
+
+if TYPE_CHECKING:
+    from skyloom.jobs.crossmatch import Crossmatched
 
 __all__ = ["CatalogView", "Explained", "open_catalog"]
 
@@ -65,7 +68,7 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class CatalogView:
+class CatalogView(Queryable):
     """A catalog and the layers chosen of it. Nothing is read until it is asked for."""
 
     base: Catalog
@@ -130,8 +133,7 @@ class CatalogView:
         ConflictError
             If a layer was computed from other files than this catalog's.
         """
-        for layer in self.layers:
-            check_made_from(layer, self.base, self.base.pixels)
+        check_made_from(self.layers, self.base, self.base.pixels)
         frame = self.base.to_lsdb(columns, **options)
         for layer in self.layers:
             place = join(layer.collection, f"{layer.name}.properties")
@@ -173,77 +175,34 @@ class CatalogView:
 
         return with_model(self, name, weights, dict(settings or {}), dict(columns or {}), eligibility=eligibility)
 
-    def query(
-        self,
-        sql: str,
-        *,
-        region: Region | None = None,
-        limits: Limits | None = None,
-        first: int | None = None,
-        unnest: Sequence[str] = (),
-        compare_rows: bool = False,
-    ) -> pa.Table:
-        """Run one SELECT over ``catalog``: the catalog's columns and the layers', row by row.
+    def crossmatch(self, other: CatalogView, radius_arcsec: float = 1.0, *, neighbors: int = 1) -> Crossmatched:
+        """Return the pairs of rows of this catalog and another that lie within a radius, by LSDB.
+
+        Its ``query`` is that of a catalog: the table ``catalog`` has the columns of both, those of
+        `other` that this one has too with its name at their end, and ``_dist_arcsec``. Pairs are found when
+        a query runs, in the partitions of this catalog that the query's regions touch.
 
         Parameters
         ----------
-        sql : str
-            DuckDB's SQL. Each layer is also a table under its own name, with ``-`` as ``_``. The functions
-            ``in_cone``, ``in_box``, ``in_polygon`` and ``in_moc`` choose partitions as `region` does.
-        region : Region, optional
-            A `skyloom.sky.Cone`, ``Box``, ``Polygon`` or ``MocRegion``: no row outside it is seen, and no file
-            of a partition that it does not touch is opened.
-        limits : Limits, optional
-            Memory, time and rows that the query may take.
-        first : int, optional
-            Stop after so many rows, without error.
-        unnest : sequence of str
-            Nested columns of the result, such as ``lc``, to be given with one row for each of their points.
-        compare_rows : bool
-            Compare the row id and HEALPix index of every row of a layer with the catalog's. Otherwise a layer
-            is trusted if its files are those that were committed for the catalog's files as they are now.
-
-        Returns
-        -------
-        pyarrow.Table
-            Units and descriptions of selected columns are in the fields' metadata.
+        other : CatalogView
+            The other catalog; its layers are in the pairs, too.
+        radius_arcsec : float
+            At most this far apart.
+        neighbors : int
+            The nearest so many of `other` for each row.
 
         Raises
         ------
         SpecError
-            If the statement is not one SELECT, is wrong, or hits a limit.
-        ConflictError
-            If a layer was computed from other files than the catalog's.
-        DataError
-            If a file of a layer is not the one that was committed, or its rows are not those of the catalog.
+            If the radius is not in (0, 3600] arcseconds.
         """
-        source = source_of(self.base, self.layers, compare_rows=compare_rows)
-        return query_source(sql, source, limits=limits, region=region, first=first, unnest=unnest)
+        from skyloom.jobs.crossmatch import Crossmatched
 
-    def query_to(
-        self,
-        path: str | Path,
-        sql: str,
-        *,
-        region: Region | None = None,
-        limits: Limits | None = None,
-        unnest: Sequence[str] = (),
-        compare_rows: bool = False,
-        overwrite: bool = False,
-    ) -> int:
-        """Write a query's rows to a file as they come; see `query` and `skyloom.query.write_stream`.
+        return Crossmatched(self, other, radius_arcsec, neighbors)
 
-        A Parquet or CSV file may be larger than memory; the rows of the other formats are gathered first.
-
-        Returns
-        -------
-        int
-            Rows written.
-        """
-        source = source_of(self.base, self.layers, compare_rows=compare_rows)
-        check_output(path, overwrite=overwrite)
-        with streamed(sql, source, limits=limits, region=region, unnest=unnest) as answer:
-            return write_stream(answer, path, overwrite=overwrite)
+    @contextmanager
+    def _source(self, *, compare_rows: bool) -> Iterator[Source]:
+        yield source_of(self.base, self.layers, compare_rows=compare_rows)
 
     def explain(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> Explained:
         """Say what a query would read, and how DuckDB would run it; nothing but footers is read.

@@ -161,7 +161,7 @@ def _open(
             "first": first,
             "unnest": unnest,
             "limits": {**asdict(limits), "threads": limits.threads or cores()},
-            "place": [*source.position_columns, source.index_column],
+            "place": [*source.position_columns[-2:], source.index_column],
             "keys": tables.keys,
             "copies": tables.copies,
             "schemas": {
@@ -215,5 +215,5 @@ def _condition(region: Region | None, tables: Tables, source: Source) -> str:
     if index is None and isinstance(region, MocRegion):
         msg = "a MOC is compared with a HEALPix index of order 29, which the catalog has not: give another region"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
-    ra, dec = map(quoted, source.position_columns)
+    ra, dec = map(quoted, source.position_columns[-2:])
     return region.sql(ra, dec, index)

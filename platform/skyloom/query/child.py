@@ -67,7 +67,8 @@ def _answer(opening: dict[str, Any]) -> dict[str, Any]:
     try:
         connection = sandbox.connect(memory_bytes=limits["memory_bytes"], threads=limits["threads"])
         sandbox.limit_memory(limits["memory_bytes"])
-        calls, used = _opened(connection, opening, tables)
+        calls, parsed = _opened(connection, opening, tables)
+        used = used_layers(parsed, tables) if parsed else list(tables.layers)
         _say({"calls": [asdict(call) for call in calls], "used": used})
         request = json.loads(sys.stdin.buffer.readline())
         tables = _tables(
@@ -83,7 +84,7 @@ def _answer(opening: dict[str, Any]) -> dict[str, Any]:
             if not table.files:
                 connection.register(views.EMPTY + name, table.schema.empty_table())
         work = {"query": _query, "explain": _explain, "check": _check}[opening["what"]]
-        return work(connection, opening | request | {"calls": calls}, tables)
+        return work(connection, opening | request | {"calls": calls, "parsed": parsed}, tables)
     except BrokenPipeError:
         raise
     # While a result is streamed, Arrow hands DuckDB's errors on as OSError.
@@ -98,10 +99,10 @@ def _tables(opening: dict[str, Any], parts: dict[str, TableFiles]) -> Tables:
 
 def _opened(
     con: duckdb.DuckDBPyConnection, opening: dict[str, Any], tables: Tables
-) -> tuple[list[Call], list[str]]:
-    """Return the calls of region functions, and the layers that the table ``catalog`` needs."""
+) -> tuple[list[Call], Statement | None]:
+    """Return the calls of region functions, and what the statement takes from the tables; nothing for a check."""
     if opening["what"] == "check":
-        return [], list(tables.layers)
+        return [], None
     tree, parsed = read(con, opening["sql"], tables)
     ra, dec, index = opening["place"]
     place = Place(ra, dec, index, frozenset(name.casefold() for name, _ in tables.named()))
@@ -116,7 +117,7 @@ def _opened(
         written = con.execute("SELECT json_deserialize_sql(?)", [json.dumps(select)]).fetchall()[0][0]
         return str(written).removeprefix("SELECT ")
 
-    return find_calls(tree, opening["sql"], place, parse=parse, unparse=unparse), used_layers(parsed, tables)
+    return find_calls(tree, opening["sql"], place, parse=parse, unparse=unparse), parsed
 
 
 def used_layers(parsed: Statement, tables: Tables) -> list[str]:
@@ -128,10 +129,13 @@ def used_layers(parsed: Statement, tables: Tables) -> list[str]:
 
 def _prepared(con: duckdb.DuckDBPyConnection, request: dict[str, Any], tables: Tables) -> Prepared:
     sql = put_conditions(request["sql"], request["calls"], request["conditions"])
+    # With conditions in their places it is another statement, and has to be accepted as such.
+    parsed = read(con, sql, tables)[1] if request["calls"] else request["parsed"]
     return prepare(
         con,
         sql,
         tables,
+        parsed,
         trusted=frozenset(request["aligned"]),
         where=request["where"],
         threads=request["limits"]["threads"],

@@ -54,6 +54,7 @@ def prepare(
     con: duckdb.DuckDBPyConnection,
     sql: str,
     tables: Tables,
+    parsed: Statement,
     *,
     trusted: Collection[str],
     where: str,
@@ -69,6 +70,8 @@ def prepare(
     sql : str
         One SELECT.
     tables : Tables
+    parsed : Statement
+        What `read` says of it.
     trusted : collection of str
         Layers whose rows need no comparison with the base's.
     where : str
@@ -81,13 +84,12 @@ def prepare(
     Raises
     ------
     SpecError
-        BAD_QUERY as `read`, or for a column to be unnested that the result has not, or not nested.
+        BAD_QUERY for a column to be unnested that the result has not, or not nested.
     DataError
         ROW_COUNT if a file has other rows than its list says.
     """
     import duckdb
 
-    _, parsed = read(con, sql, tables)
     if parsed.is_order_free:
         # Runs of files are then read side by side also where their order would have been kept for nothing.
         con.execute("SET preserve_insertion_order = false")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -58,8 +57,8 @@ class Limits:
 class Conversation:
     """Lines of JSON to a query process and from it, and one Arrow stream."""
 
-    def __init__(self, child: subprocess.Popen[bytes], trouble: IO[bytes], limits: Limits) -> None:
-        self._child, self._trouble, self._limits = child, trouble, limits
+    def __init__(self, child: subprocess.Popen[bytes], limits: Limits) -> None:
+        self._child, self._limits = child, limits
         self._is_late = threading.Event()
         self._timer = threading.Timer(limits.wall_s, self._stop)
         self._timer.daemon = True
@@ -112,37 +111,36 @@ class Conversation:
         """Let nothing of the process be left, whatever it is doing."""
         self._timer.cancel()
         self._child.kill()
-        self._child.communicate()
+        with contextlib.suppress(BrokenPipeError), self._child:
+            pass
 
     def _stop(self) -> None:
         self._is_late.set()
         self._child.kill()
 
     def _why_it_ended(self) -> SkyloomError:
-        code = self._child.wait()
+        _, trouble = self._child.communicate()
         if self._is_late.is_set():
             msg = (
                 f"the query was stopped after wall_s={self._limits.wall_s:g} s: restrict it with WHERE, select "
                 f"fewer columns, or raise the limit"
             )
             return SpecError(msg, kind=ErrorKind.QUERY_LIMIT, wall_s=self._limits.wall_s)
-        self._trouble.seek(0)
-        return _died(code, self._trouble.read(), self._limits)
+        return _died(self._child.returncode, trouble, self._limits)
 
 
-@contextmanager
+@contextlib.contextmanager
 def started(limits: Limits) -> Iterator[Conversation]:
     """Start a query process; kill it at the end, also after Ctrl-C: none outlives its caller."""
     command = [sys.executable, "-P", "-S", "-m", "skyloom.query.child"]
-    with tempfile.TemporaryFile() as trouble:
-        child = subprocess.Popen(  # noqa: S603 (no shell, and nothing of the request is in the command)
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=trouble, env=_environment(), cwd="/"
-        )
-        conversation = Conversation(child, trouble, limits)
-        try:
-            yield conversation
-        finally:
-            conversation.end()
+    # No file for its errors: the process may not write any.
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(), cwd="/")  # noqa: S603
+    conversation = Conversation(child, limits)
+    try:
+        yield conversation
+    finally:
+        conversation.end()
 
 
 def _died(code: int, trouble: bytes, limits: Limits) -> SkyloomError:

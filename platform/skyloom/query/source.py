@@ -38,6 +38,7 @@ class Source:
     id_column: str | None
     healpix_column: str
     position_columns: Sequence[str]
+    """The last two are right ascension and declination."""
     choose: Callable[[Sequence[Region], frozenset[str]], Chosen]
     """From regions that all rows lie in, and the layers that ``catalog`` needs, to the files to read."""
     index_column: str = ""
