@@ -12,6 +12,7 @@
 #   make bench-lightcurves  durable jobs over 100,000 simulated light curves, and the models alone (an hour; BENCH_FLAGS="--rows 10000")
 #   make bench-peers   three jobs by us and by a hand-written loop, Dask, LSDB, Ray Data, Daft, Hyrax (hours, own environment)
 #   make bench-images  the one on images alone; BENCH_FLAGS="--size large --rounds 3" and the like for both
+#   make bench-query  five million rows and two layers: a cone with and without pruning, layers against one dataset (minutes)
 #   make clean      remove .venv, demo-output and all caches
 #
 # PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
@@ -41,7 +42,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-peers bench-images clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-peers bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -113,6 +114,9 @@ bench: $(tools)
 
 bench-lightcurves: $(tools)
 	@for system in $(LIGHTCURVE_SYSTEMS); do $(bin)/python -m tests.benchmarks.lightcurve_jobs --system $$system $(BENCH_FLAGS) || exit 1; done
+
+bench-query: $(tools)
+	@$(bin)/python -m tests.benchmarks.queries $(BENCH_FLAGS)
 
 $(peers)/bin/python: tests/benchmarks/peers/requirements.txt
 	@echo "==> Making $(peers): what Ray Data, Daft and Hyrax run in"

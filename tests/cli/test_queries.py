@@ -6,7 +6,9 @@ import pytest
 
 import skyloom.jobs
 from skyloom.cli import main
+from skyloom.query import write_result
 
+SAID = {"sql": "select 1", "first": 51, "unnest": ["lc"]}
 TABLE = pa.table({"object_id": pa.array([2**53 + 1, 2**53 + 3]), "p": [0.25, None]})
 
 
@@ -20,9 +22,14 @@ class FakeView:
         self.asked.update(layers=names, store=store)
         return self
 
-    def query(self, sql, *, region=None):
+    def query(self, sql, *, first, unnest, **_):
+        self.asked.update(sql=sql, first=first, unnest=unnest)
+        return TABLE.slice(0, first)
+
+    def query_to(self, path, sql, *, overwrite, **_):
         self.asked["sql"] = sql
-        return TABLE
+        write_result(TABLE, path, overwrite=overwrite)
+        return TABLE.num_rows
 
 
 @pytest.fixture
@@ -34,9 +41,10 @@ def view(monkeypatch):
 
 
 def test_a_query_passes_on_what_it_was_told_and_prints_plain_rows(view, capsys):
-    code = main(["query", "select 1", "--catalog", "plasticc", "--layers", "a, b-c", "--store", "out"])
+    words = ["--catalog", "plasticc", "--layers", "a, b-c", "--store", "out", "--unnest", "lc"]
+    code = main(["query", "select 1", *words])
     assert code == 0
-    assert view.asked == {"catalog": "plasticc", "layers": ("a", "b-c"), "store": "out", "sql": "select 1"}
+    assert view.asked == {"catalog": "plasticc", "layers": ("a", "b-c"), "store": "out", **SAID}
     assert capsys.readouterr().out == "       object_id     p\n9007199254740993  0.25\n9007199254740995\n"
 
 
@@ -52,7 +60,7 @@ def test_a_limit_says_what_it_left_out(view, capsys):
     assert main(["query", "select 1", "--catalog", "c", "--limit", "1"]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
-    assert "1 of 2 rows shown" in captured.err
+    assert "the first 1 rows; there are more" in captured.err
 
 
 @pytest.mark.parametrize("name", ["result.parquet", "result.csv"])

@@ -130,7 +130,14 @@ def test_a_layer_of_a_catalog_that_changed_is_refused(tmp_path, job_of):
     table = pq.read_table(path, partitioning=None)
     path.unlink()
     pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), path)
+    view = open_catalog(catalog).with_layers("features", store=tmp_path / "layers")
     with pytest.raises(ConflictError, match="rows may not correspond"):
+        view.query("select lcf_n_obs_g from catalog")
+    with pytest.raises(ConflictError, match="rows may not correspond"):
+        view.to_lsdb()
+    path.unlink()
+    (catalog / "partition_info.csv").write_text("Norder,Npix\n0,4\n")
+    with pytest.raises(ConflictError, match="only the layer has partition"):
         open_catalog(catalog).with_layers("features", store=tmp_path / "layers")
 
 

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.query import Limits, process
+from skyloom.query import Limits, process, query_source, streamed, write_result, write_stream
+from skyloom.query.source import fixed
 
 LIMIT = ErrorKind.QUERY_LIMIT
 SMALL = Limits(memory_bytes=300_000_000, wall_s=2.0, max_rows=10_000, threads=2)
@@ -82,3 +85,62 @@ def test_a_child_whose_parent_died_ends_by_itself():
     )
     assert out.returncode != 0
     assert time.monotonic() - start < 10
+
+
+BILLION = "select a.range * 31623 + b.range as n from range(31623) a, range(31623) b"
+
+
+def source_of(sky):
+    return fixed(
+        sky.base, sky.layers, id_column="object_id", healpix_column="_healpix_29", position_columns=("ra", "dec")
+    )
+
+
+def test_the_first_rows_of_a_billion_come_without_the_others(sky):
+    found = query_source(BILLION, source_of(sky), limits=SMALL, first=7)
+    assert found.num_rows == 7
+    assert query_source("select score from catalog", source_of(sky), first=200).num_rows == 140
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_billion_rows_to_a_file_end_at_the_limit_and_leave_no_file(sky, tmp_path, suffix):
+    with (
+        pytest.raises(SpecError, match="more than max_rows=100,000 rows") as caught,
+        streamed(BILLION, source_of(sky), limits=replace(SMALL, max_rows=100_000, wall_s=20.0)) as answer,
+    ):
+        write_stream(answer, tmp_path / f"billion{suffix}")
+    assert caught.value.kind is LIMIT
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_streamed_file_is_the_file_of_the_whole_result(sky, tmp_path, suffix):
+    sql = "select object_id, name, flux as f, lc, score from catalog, range(2000)"
+    one, other = tmp_path / f"streamed{suffix}", tmp_path / f"whole{suffix}"
+    with streamed(sql, source_of(sky), limits=Limits(threads=1)) as answer:
+        assert write_stream(answer, one) == 280_000
+        assert answer.is_whole
+    write_result(query_source(sql, source_of(sky), limits=Limits(threads=1)), other)
+    if suffix == ".csv":
+        assert one.read_bytes() == other.read_bytes()
+    else:
+        assert pq.read_table(one).equals(pq.read_table(other), check_metadata=True)
+        assert pq.read_schema(one).field("f").metadata[b"unit"] == b"nJy"
+
+
+def test_the_clock_runs_while_files_are_chosen_too(sky):
+    source = source_of(sky)
+
+    def slow(regions, needed):
+        time.sleep(1.5)
+        return source.choose(regions, needed)
+
+    with pytest.raises(SpecError, match="stopped after wall_s=1 s"):
+        query_source("select 1", replace(source, choose=slow), limits=Limits(wall_s=1.0))
+
+
+def test_no_process_is_left_of_a_query_that_nobody_read_to_its_end(sky):
+    with streamed(BILLION, source_of(sky), limits=Limits()) as answer:
+        next(iter(answer))
+        child = answer._child._child
+    assert child.poll() is not None

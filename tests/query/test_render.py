@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from skyloom.columns import Column
-from skyloom.query import render, to_json_rows
+from skyloom.query.render import render, to_json_rows
 
 
 def _shown(table, max_rows=20):

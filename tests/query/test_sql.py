@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.errors import DataError, ErrorKind, SpecError
-from skyloom.query import Limits, TableFiles, check_alignment, explain, query
+from skyloom.query import Limits, TableFiles, check_alignment, explain, query, query_source, write_result
+from skyloom.query.source import fixed
 from skyloom.sky import Box
 
 
@@ -39,6 +40,43 @@ def test_nested_light_curves_unnest_and_give_their_fields(sky):
     out = sky.query("select unnest(lc.mjd) as mjd, score from catalog")
     assert out["score"].to_pylist() == list(np.repeat(np.arange(140.0), lengths))
     assert sky.query("select sum(len(lc.flux)) n from catalog")["n"].to_pylist() == [sum(lengths)]
+
+
+def test_light_curves_are_unnested_on_demand_with_units(sky, tmp_path):
+    def ask(sql, *columns):
+        return query_source(sql, source, unnest=columns)
+
+    source = fixed(
+        sky.base, sky.layers, id_column="object_id", healpix_column="_healpix_29", position_columns=("ra", "dec")
+    )
+    out = ask("select object_id, lc, score from catalog", "lc")
+    by_hand = "select object_id, unnest(lc.mjd) as mjd, unnest(lc.flux) as flux, unnest(lc.band) as band, score"
+    assert out.equals(sky.query(f"{by_hand} from catalog"), check_metadata=True)
+    assert out.schema.field("mjd").metadata == {b"unit": b"d"}
+    assert out.schema.field("flux").metadata == {b"unit": b"nJy", b"description": b"Flux density"}
+    both = ask("select flux, lc as curve from catalog -- and a comment", "curve")
+    assert both.column_names == ["flux", "mjd", "curve_flux", "band"]
+    assert both.schema.field("curve_flux").metadata[b"description"] == b"Flux density"
+    assert both.schema.field("flux").metadata[b"description"] == b"Mean flux"
+    for suffix in (".ecsv", ".fits", ".vot"):
+        write_result(out, tmp_path / f"points{suffix}")
+    with pytest.raises(SpecError, match="only a struct of lists can be unnested"):
+        ask("select flux from catalog", "flux")
+    with pytest.raises(SpecError, match="did you mean 'lc'"):
+        ask("select lc from catalog", "lcc")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select unnest([flux * 2]) as flux from catalog",
+        "select flux from (select unnest(lc.flux) as flux from catalog)",
+        "select unnest(lc.flux) as flux from (select list(dec::float) as flux from catalog) lc",
+        "select unnest(lc.mjd) as flux from catalog union all select unnest(lc.flux) from catalog",
+    ],
+)
+def test_what_is_unnested_from_something_else_carries_no_unit(sky, sql):
+    assert not sky.query(sql).schema.field("flux").metadata
 
 
 def test_plain_selections_keep_unit_ucd_and_description(sky):

@@ -23,7 +23,7 @@ from skyloom.catalog.nesting import (
 )
 from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError, close_matches
 
-__all__ = ["Partition", "Schemas", "partition_key", "read_partition", "scan_partition"]
+__all__ = ["Partition", "Schemas", "digest_of", "partition_key", "read_partition", "scan_partition"]
 
 
 def partition_key(order: int, npix: int) -> str:
@@ -176,6 +176,19 @@ def read_partition(
         msg = f"{where} gave {table.num_rows} rows where {partition.rows} were planned on; plan again"
         raise DataError(msg, kind=ErrorKind.ROW_COUNT, key=partition.key, file=where)
     return table
+
+
+def digest_of(root: str, files: Sequence[str]) -> str:
+    """Return the digest of a partition as its files are now; see `Partition.digest`.
+
+    Reads the ends of the files and parses nothing.
+
+    Raises
+    ------
+    DataError
+        NO_SUCH_FILE or BAD_FILE, with the file's path.
+    """
+    return _digest([read_footer(join(root, name)) for name in sorted(files)])
 
 
 def _digest(footers: Sequence[Footer]) -> str:

@@ -81,17 +81,23 @@ class Catalog:
         """All columns, a nested one field by field under dotted names."""
         return columns_of(self.schema)
 
-    def partitions(self) -> tuple[Partition, ...]:
-        """Return every partition, in the order of `pixels`.
+    def partitions(self, pixels: Sequence[tuple[int, int]] | None = None) -> tuple[Partition, ...]:
+        """Return partitions, in the order of `pixels`.
 
-        Reads each file's footer once, with a pool of threads; the answer is kept.
+        Reads the footers of their files, with a pool of threads, and no others; of all partitions
+        only once: that answer is kept.
+
+        Parameters
+        ----------
+        pixels : sequence of (int, int), optional
+            Orders and nested pixel numbers, some of the catalog's; all of them unless told.
 
         Raises
         ------
         DataError
             NO_SUCH_FILE or BAD_FILE naming the file that is missing or truncated.
         """
-        return self._scanned
+        return self._scanned if pixels is None else self._scan(pixels, None)
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Refuse a catalog in which a file has one of `columns` in another type, or not at all.
@@ -110,8 +116,10 @@ class Catalog:
 
     @cached_property
     def _scanned(self) -> tuple[Partition, ...]:
-        pieces = [self.pixels[start : start + _PIECE] for start in range(0, len(self.pixels), _PIECE)]
-        schemas = self._schemas
+        return self._scan(self.pixels, self._schemas)
+
+    def _scan(self, pixels: Sequence[tuple[int, int]], schemas: Schemas | None) -> tuple[Partition, ...]:
+        pieces = [pixels[start : start + _PIECE] for start in range(0, len(pixels), _PIECE)]
 
         def scan(piece: Sequence[tuple[int, int]]) -> list[Partition]:
             return [scan_partition(self.root, *pixel, self.files(*pixel), schemas=schemas) for pixel in piece]

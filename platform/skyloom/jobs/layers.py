@@ -20,7 +20,7 @@ from skyloom.engine.publish import expired
 from skyloom.errors import ConflictError, ErrorKind, NotFoundError, SpecError, close_matches
 from skyloom.storage import LocalStore, Store, open_store
 
-__all__ = ["Layer", "check_aligned", "layer_history", "layer_place", "list_layers", "open_layer"]
+__all__ = ["Layer", "check_aligned", "check_once", "layer_history", "layer_place", "list_layers", "open_layer"]
 
 
 @dataclass(frozen=True)
@@ -184,11 +184,7 @@ def check_aligned(catalog: Catalog, layers: Sequence[Layer]) -> None:
     SpecError
         If one layer is named twice.
     """
-    names = [layer.name for layer in layers]
-    for name in names:
-        if names.count(name) > 1:
-            msg = f"layer {name} is named twice"
-            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, layer=name)
+    check_once(layers)
     for layer in layers:
         made_from = layer.provenance["identity"]["catalog"]["snapshot"]
         if made_from != catalog.snapshot():
@@ -198,3 +194,18 @@ def check_aligned(catalog: Catalog, layers: Sequence[Layer]) -> None:
                 "rows may not correspond. Run its job again on this catalog"
             )
             raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, layer=layer.name)
+
+
+def check_once(layers: Sequence[Layer]) -> None:
+    """Refuse layers of which two have one name.
+
+    Raises
+    ------
+    SpecError
+        BAD_PARAMETER, naming the layer.
+    """
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"layer {name} is named twice"
+            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, layer=name)

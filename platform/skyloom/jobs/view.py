@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from skyloom.catalog import Catalog, Description, Partition
 from skyloom.catalog import open_catalog as open_hats
-from skyloom.catalog.files import join, local_path, read_footer
+from skyloom.catalog.files import join, read_footer
 from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
-from skyloom.engine.seal import FileEntry
-from skyloom.errors import ErrorKind, SpecError
-from skyloom.jobs.layers import Layer, check_aligned, open_layer
-from skyloom.query import Limits, TableFiles, explain, query
+from skyloom.jobs.asking import Queryable
+from skyloom.jobs.layers import Layer, check_once, open_layer
+from skyloom.jobs.query_files import check_made_from, check_same_pixels, pixels_in, source_of
+from skyloom.query import Limits, Source, explain_source
 from skyloom.sky import Region
-from skyloom.sky.regions import touched
+
+if TYPE_CHECKING:
+    from skyloom.jobs.crossmatch import Crossmatched
 
 __all__ = ["CatalogView", "Explained", "open_catalog"]
 
@@ -60,12 +61,14 @@ class Explained:
     """In these partitions."""
     bytes: int
     """Of their files, of the catalog and of all layers; columns that are not named are not read."""
+    regions: tuple[str, ...]
+    """Of each region function in the SQL: whether it chooses partitions, or why it only tests rows."""
     plan: str
     """DuckDB's own."""
 
 
 @dataclass(frozen=True)
-class CatalogView:
+class CatalogView(Queryable):
     """A catalog and the layers chosen of it. Nothing is read until it is asked for."""
 
     base: Catalog
@@ -105,11 +108,14 @@ class CatalogView:
         NotFoundError
             If a layer does not exist or is not finished.
         ConflictError
-            If a layer was computed from other files than this catalog's.
+            If a layer was computed from other partitions than this catalog's. Whether from the same files is
+            found out of each file when it is read.
         """
         place = store or self.base.layers_place or None
         layers = (*self.layers, *(open_layer(name, place) for name in names))
-        check_aligned(self.base, layers)
+        check_once(layers)
+        for layer in layers:
+            check_same_pixels(layer, self.base)
         return replace(self, layers=layers)
 
     def to_lsdb(self, columns: Sequence[str] | None = None, **options: Any) -> Any:
@@ -121,7 +127,13 @@ class CatalogView:
             Columns of the catalog to load; all columns of layers are.
         **options
             Passed to `lsdb.open_catalog`.
+
+        Raises
+        ------
+        ConflictError
+            If a layer was computed from other files than this catalog's.
         """
+        check_made_from(self.layers, self.base, self.base.pixels)
         frame = self.base.to_lsdb(columns, **options)
         for layer in self.layers:
             place = join(layer.collection, f"{layer.name}.properties")
@@ -163,94 +175,52 @@ class CatalogView:
 
         return with_model(self, name, weights, dict(settings or {}), dict(columns or {}), eligibility=eligibility)
 
-    def query(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> pa.Table:
-        """Run one SELECT over ``catalog``: the catalog's columns and the layers', row by row.
+    def crossmatch(self, other: CatalogView, radius_arcsec: float = 1.0, *, neighbors: int = 1) -> Crossmatched:
+        """Return the pairs of rows of this catalog and another that lie within a radius, by LSDB.
+
+        Its ``query`` is that of a catalog: the table ``catalog`` has the columns of both, those of
+        `other` that this one has too with its name at their end, and ``_dist_arcsec``. Pairs are found when
+        a query runs, in the partitions of this catalog that the query's regions touch.
 
         Parameters
         ----------
-        sql : str
-            DuckDB's SQL. Each layer is also a table under its own name, with ``-`` as ``_``.
-        region : Region, optional
-            A `skyloom.sky.Cone`, ``Box``, ``Polygon`` or ``MocRegion``: no row outside it is seen, and no file
-            of a partition that it does not touch is opened.
-        limits : Limits, optional
-            Memory, time and rows that the query may take.
-
-        Returns
-        -------
-        pyarrow.Table
-            Units and descriptions of selected columns are in the fields' metadata.
+        other : CatalogView
+            The other catalog; its layers are in the pairs, too.
+        radius_arcsec : float
+            At most this far apart.
+        neighbors : int
+            The nearest so many of `other` for each row.
 
         Raises
         ------
         SpecError
-            If the statement is not one SELECT, is wrong, or hits a limit.
-        DataError
-            If rows of a layer are not those of the catalog.
+            If the radius is not in (0, 3600] arcseconds.
         """
-        return query(sql, **self._tables(self.partitions(region), region), limits=limits or Limits())
+        from skyloom.jobs.crossmatch import Crossmatched
+
+        return Crossmatched(self, other, radius_arcsec, neighbors)
+
+    @contextmanager
+    def _source(self, *, compare_rows: bool) -> Iterator[Source]:
+        yield source_of(self.base, self.layers, compare_rows=compare_rows)
 
     def explain(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> Explained:
         """Say what a query would read, and how DuckDB would run it; nothing but footers is read.
 
         Parameters and errors are those of `query`.
         """
-        chosen = self.partitions(region)
-        plan = explain(sql, **self._tables(chosen, region), limits=limits or Limits())
-        of_layers = (entry.size_bytes for layer in self.layers for _, entry in _layer_entries(layer, chosen))
+        plan = explain_source(sql, source_of(self.base, self.layers), limits=limits, region=region)
+        files = [*plan.chosen.base.files, *(file for part in plan.chosen.layers.values() for file in part.files)]
+        footers = [read_footer(file) for file in plan.chosen.base.files]
         return Explained(
-            partitions=len(chosen),
-            partitions_of=len(self.base.partitions()),
-            rows=sum(p.rows for p in chosen),
-            bytes=sum(p.bytes for p in chosen) + sum(of_layers),
-            plan=plan,
+            partitions=plan.chosen.partitions,
+            partitions_of=len(self.base.pixels),
+            rows=sum(footer.metadata().num_rows for footer in footers),
+            bytes=sum(Path(file).stat().st_size for file in files),
+            regions=plan.regions,
+            plan=plan.text,
         )
 
     def partitions(self, region: Region | None = None) -> tuple[Partition, ...]:
         """Return the partitions that a region may have rows in; all without one."""
-        every = self.base.partitions()
-        if region is None:
-            return tuple(every)
-        kept = touched(region, [(p.order, p.npix) for p in every])
-        return tuple(partition for partition, keep in zip(every, kept, strict=True) if keep)
-
-    def _tables(self, partitions: Sequence[Partition], region: Region | None) -> dict[str, Any]:
-        return {
-            "base": self._base_files(partitions),
-            "layers": {layer.name: _layer_files(layer, partitions) for layer in self.layers},
-            "id_column": self.base.id_column,
-            "healpix_column": self.base.healpix_column,
-            "position_columns": (self.base.ra_column, self.base.dec_column),
-            "region": region,
-        }
-
-    def _base_files(self, partitions: Sequence[Partition]) -> TableFiles:
-        if local_path(self.base.root) is None:
-            msg = f"catalog {self.name} lies at {self.base.root}; SQL runs on local catalogs, use to_lsdb() for it"
-            raise SpecError(msg, kind=ErrorKind.BAD_QUERY, catalog=self.name)
-        return TableFiles(
-            files=tuple(join(self.base.root, file) for p in partitions for file in p.files),
-            rows=tuple(rows for p in partitions for rows in _file_rows(self.base.root, p)),
-            schema=self.base.schema,
-        )
-
-
-def _file_rows(root: str, partition: Partition) -> list[int]:
-    if len(partition.files) == 1:
-        return [partition.rows]
-    return [read_footer(join(root, file)).metadata().num_rows for file in partition.files]
-
-
-def _layer_entries(layer: Layer, partitions: Sequence[Partition]) -> list[tuple[str, FileEntry]]:
-    """Return the files of a layer in some partitions, with what its manifest says of each."""
-    keys = {partition.key for partition in partitions}
-    pairs = zip(layer.files, layer.published.files, strict=True)
-    return [(file, entry) for file, entry in pairs if entry.key in keys]
-
-
-def _layer_files(layer: Layer, partitions: Sequence[Partition]) -> TableFiles:
-    if local_path(layer.path) is None:
-        msg = f"layer {layer.name} lies at {layer.path}; SQL runs on local layers, use to_lsdb() for it"
-        raise SpecError(msg, kind=ErrorKind.BAD_QUERY, layer=layer.name)
-    kept = _layer_entries(layer, partitions)
-    return TableFiles(tuple(file for file, _ in kept), tuple(entry.rows for _, entry in kept), layer.schema)
+        return self.base.partitions(pixels_in(self.base, [region]) if region else None)

@@ -10,13 +10,14 @@ __all__ = ["with_metadata"]
 
 
 def with_metadata(
-    result: pa.Table,
+    result: pa.Schema,
     schemas: Sequence[pa.Schema],
     *,
     plain: Mapping[str, Sequence[str]],
+    unnested: Collection[str],
     computed: Collection[str],
-) -> pa.Table:
-    """Return `result` with the field metadata of what its columns plainly select.
+) -> pa.Schema:
+    """Return the schema of a result with the field metadata of what its columns plainly select.
 
     A column gets metadata only when that is certain: its name is a column of a table, of the
     same type, and nothing in the statement gives that name to an expression. ``flux * 2 AS
@@ -24,25 +25,32 @@ def with_metadata(
 
     Parameters
     ----------
-    result : pyarrow.Table
-        What came out of the query.
+    result : pyarrow.Schema
+        Of what comes out of the query.
     schemas : sequence of pyarrow.Schema
         Of the tables; the first that has a column describes it.
     plain : mapping of str to sequence of str
         Result names that select a column, with its path: ``{"f": ("lc", "flux")}``.
+    unnested : collection of str
+        Those of them with one row per element: the unit of a list is that of its elements.
     computed : collection of str
         Names, in lower case, that the statement gives to expressions.
     """
     known = _known(schemas)
     fields = []
-    for field in result.schema:
+    for field in result:
         path = tuple(part.casefold() for part in plain.get(field.name, (field.name,)))
         # The last two parts may be a nested column and its field, or a table and its column.
         source = known.get(path[-2:]) or known.get(path[-1:])
-        if source is not None and path[-1] not in computed and _same_type(source.type, field.type):
+        is_same = source is not None and path[-1] not in computed
+        if source is not None and is_same and _same_type(_element(source, field, unnested), field.type):
             field = field.with_metadata(source.metadata)  # noqa: PLW2901
         fields.append(field)
-    return result.cast(pa.schema(fields)) if fields else result
+    return pa.schema(fields)
+
+
+def _element(source: pa.Field, field: pa.Field, unnested: Collection[str]) -> pa.DataType:
+    return source.type.value_type if field.name in unnested and _is_list(source.type) else source.type
 
 
 def _known(schemas: Sequence[pa.Schema]) -> dict[tuple[str, ...], pa.Field]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import IO, Any, cast
 
+import pyarrow as pa
+
+from skyloom import errors
 from skyloom.errors import ErrorKind, SkyloomError, SpecError
 
-__all__ = ["Limits", "answer_of", "cores"]
+__all__ = ["Conversation", "Limits", "cores", "started"]
 
 _LEAST_MEMORY_BYTES = 200_000_000
 
@@ -30,7 +38,7 @@ class Limits:
     max_rows: int = 1_000_000
     """Rows of the result."""
     max_bytes: int = 1_000_000_000
-    """Bytes of the result in Arrow, held in the memory of the caller."""
+    """Bytes of the result in Arrow, held in the memory of the caller unless it is streamed to a file."""
     threads: int = 0
     """Threads of the query; 0 is one per core that this process may use."""
 
@@ -46,39 +54,93 @@ class Limits:
                 raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
 
 
-def answer_of(request: bytes, limits: Limits) -> bytes:
-    """Start a query process, hand it `request`, and return all that it wrote.
+class Conversation:
+    """Lines of JSON to a query process and from it, and one Arrow stream."""
 
-    Raises
-    ------
-    SpecError
-        QUERY_LIMIT if it was out of time, or was killed by its limits; BAD_QUERY if it failed.
-    """
+    def __init__(self, child: subprocess.Popen[bytes], limits: Limits) -> None:
+        self._child, self._limits = child, limits
+        self._is_late = threading.Event()
+        self._timer = threading.Timer(limits.wall_s, self._stop)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send a line."""
+        stdin = cast("IO[bytes]", self._child.stdin)
+        try:
+            stdin.write(json.dumps(message).encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise self._why_it_ended() from None
+
+    def hear(self) -> dict[str, Any]:
+        """Return the next line.
+
+        Raises
+        ------
+        SkyloomError
+            What the process says went wrong; QUERY_LIMIT if it was out of time or was killed by its
+            limits; BAD_QUERY if it failed.
+        """
+        line = cast("IO[bytes]", self._child.stdout).readline()
+        if not line.endswith(b"}\n"):
+            raise self._why_it_ended()
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            kind: type[SkyloomError] = getattr(errors, message["error"])
+            raise kind(message["message"], kind=ErrorKind(message["kind"]), **message["context"])
+        return message
+
+    def batches(self) -> pa.RecordBatchReader:
+        """Return the Arrow stream that is next; read it to its end, then `hear` whether it is whole."""
+        try:
+            return pa.ipc.open_stream(self._child.stdout)
+        except (pa.ArrowException, OSError):
+            raise self._why_it_ended() from None
+
+    def next_batch(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+        """Return the next batch of the stream, None at its end."""
+        try:
+            return reader.read_next_batch()
+        except StopIteration:
+            return None
+        except (pa.ArrowException, OSError):
+            raise self._why_it_ended() from None
+
+    def end(self) -> None:
+        """Let nothing of the process be left, whatever it is doing."""
+        self._timer.cancel()
+        self._child.kill()
+        with contextlib.suppress(BrokenPipeError), self._child:
+            pass
+
+    def _stop(self) -> None:
+        self._is_late.set()
+        self._child.kill()
+
+    def _why_it_ended(self) -> SkyloomError:
+        _, trouble = self._child.communicate()
+        if self._is_late.is_set():
+            msg = (
+                f"the query was stopped after wall_s={self._limits.wall_s:g} s: restrict it with WHERE, select "
+                f"fewer columns, or raise the limit"
+            )
+            return SpecError(msg, kind=ErrorKind.QUERY_LIMIT, wall_s=self._limits.wall_s)
+        return _died(self._child.returncode, trouble, self._limits)
+
+
+@contextlib.contextmanager
+def started(limits: Limits) -> Iterator[Conversation]:
+    """Start a query process; kill it at the end, also after Ctrl-C: none outlives its caller."""
     command = [sys.executable, "-P", "-S", "-m", "skyloom.query.child"]
-    child = subprocess.Popen(  # noqa: S603 (no shell, and nothing of the request is in the command)
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=_environment(),
-        cwd="/",
-    )
+    # No file for its errors: the process may not write any.
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(), cwd="/")  # noqa: S603
+    conversation = Conversation(child, limits)
     try:
-        answer, trouble = child.communicate(request, timeout=limits.wall_s)
-    except subprocess.TimeoutExpired:
-        msg = (
-            f"the query was stopped after wall_s={limits.wall_s:g} s: restrict it with WHERE, select fewer "
-            f"columns, or raise the limit"
-        )
-        raise SpecError(msg, kind=ErrorKind.QUERY_LIMIT, wall_s=limits.wall_s) from None
+        yield conversation
     finally:
-        # Also after Ctrl-C: no query outlives its caller.
-        if child.poll() is None:
-            child.kill()
-            child.communicate()
-    if child.returncode != 0 or not answer.endswith(b"}\n"):
-        raise _died(child.returncode, trouble, limits)
-    return answer
+        conversation.end()
 
 
 def _died(code: int, trouble: bytes, limits: Limits) -> SkyloomError:

@@ -1,47 +1,28 @@
-"""One SELECT over a catalog and its layers, in a process of its own.
-
-The caller's process never runs the SQL: it starts a child with a minimal environment,
-writes the request as JSON, reads Arrow IPC, and kills the child when time is up. What the
-child may do is in `sandbox`; what SQL may hold, in `statement`; how layers are joined to
-the catalog, in `views`.
-
-HEALPix pruning comes before `query`: a region becomes a shorter list of files in `TableFiles`,
-of the base and of each layer alike, and a condition on the rows that are left.
-"""
+"""One SELECT over files of a catalog and of its layers that are known already; see `ask`."""
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from types import MappingProxyType
-from typing import Any
 
 import pyarrow as pa
 
-from skyloom import errors
-from skyloom.errors import ErrorKind, SkyloomError, SpecError
-from skyloom.query.metadata import with_metadata
-from skyloom.query.process import Limits, answer_of, cores
-from skyloom.query.tables import TableFiles, Tables, local_path
-from skyloom.query.views import quoted
+from skyloom.query.ask import check_source, explain_source, query_source
+from skyloom.query.process import Limits
+from skyloom.query.source import NO_LAYERS, POSITION, fixed
+from skyloom.query.tables import TableFiles
 from skyloom.sky import Region
 
 __all__ = ["check_alignment", "explain", "query"]
-
-_NO_LAYERS: Mapping[str, TableFiles] = MappingProxyType({})
-_POSITION = ("ra", "dec")
 
 
 def query(
     sql: str,
     *,
     base: TableFiles,
-    layers: Mapping[str, TableFiles] = _NO_LAYERS,
+    layers: Mapping[str, TableFiles] = NO_LAYERS,
     id_column: str | None,
     healpix_column: str = "_healpix_29",
-    position_columns: Sequence[str] = _POSITION,
+    position_columns: Sequence[str] = POSITION,
     limits: Limits | None = None,
     aligned: bool = False,
     region: Region | None = None,
@@ -88,23 +69,25 @@ def query(
     DataError
         ROW_ORDER and ROW_COUNT for a misaligned layer; BAD_FILE for a file that cannot be read.
     """
-    limits = limits or Limits()
-    tables = _tables(base, layers, id_column, healpix_column, position_columns)
-    where = _condition(region, tables.base, healpix_column, position_columns)
-    body, outcome = _run("query", sql, tables, limits, aligned=aligned, where=where)
-    result = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
-    schemas = [table.schema for _, table in tables.named()]
-    return with_metadata(result, schemas, plain=outcome["plain"], computed=outcome["computed"])
+    source = fixed(
+        base,
+        layers,
+        id_column=id_column,
+        healpix_column=healpix_column,
+        position_columns=position_columns,
+        aligned=aligned,
+    )
+    return query_source(sql, source, limits=limits, region=region)
 
 
 def explain(
     sql: str,
     *,
     base: TableFiles,
-    layers: Mapping[str, TableFiles] = _NO_LAYERS,
+    layers: Mapping[str, TableFiles] = NO_LAYERS,
     id_column: str | None,
     healpix_column: str = "_healpix_29",
-    position_columns: Sequence[str] = _POSITION,
+    position_columns: Sequence[str] = POSITION,
     limits: Limits | None = None,
     aligned: bool = False,
     region: Region | None = None,
@@ -113,10 +96,15 @@ def explain(
 
     Parameters and errors are those of `query`.
     """
-    tables = _tables(base, layers, id_column, healpix_column, position_columns)
-    where = _condition(region, tables.base, healpix_column, position_columns)
-    _, outcome = _run("explain", sql, tables, limits or Limits(), aligned=aligned, where=where)
-    return str(outcome["plan"])
+    source = fixed(
+        base,
+        layers,
+        id_column=id_column,
+        healpix_column=healpix_column,
+        position_columns=position_columns,
+        aligned=aligned,
+    )
+    return explain_source(sql, source, limits=limits, region=region).text
 
 
 def check_alignment(
@@ -125,7 +113,7 @@ def check_alignment(
     layers: Mapping[str, TableFiles],
     id_column: str | None,
     healpix_column: str = "_healpix_29",
-    position_columns: Sequence[str] = _POSITION,
+    position_columns: Sequence[str] = POSITION,
     limits: Limits | None = None,
 ) -> None:
     """Compare the keys of every row of every layer with those of the base.
@@ -139,76 +127,8 @@ def check_alignment(
     SpecError
         As `query`.
     """
-    if layers:
-        tables = _tables(base, layers, id_column, healpix_column, position_columns)
-        _run("check", "", tables, limits or Limits(), aligned=False)
-
-
-def _tables(
-    base: TableFiles,
-    layers: Mapping[str, TableFiles],
-    id_column: str | None,
-    healpix_column: str,
-    position_columns: Sequence[str],
-) -> Tables:
-    return Tables.of(
-        _local(base),
-        {name: _local(layer) for name, layer in layers.items()},
-        id_column=id_column,
-        healpix_column=healpix_column,
-        position_columns=position_columns,
+    source = fixed(
+        base, layers, id_column=id_column, healpix_column=healpix_column, position_columns=position_columns
     )
-
-
-def _condition(
-    region: Region | None, base: TableFiles, healpix_column: str, position_columns: Sequence[str]
-) -> str:
-    """Return an SQL condition on rows; empty for none."""
-    if region is None:
-        return ""
-    missing = [name for name in position_columns if name not in base.schema.names]
-    if missing:
-        msg = f"the catalog has no column {missing[0]!r}: without positions there is no region"
-        raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=missing[0])
-    healpix = quoted(healpix_column) if healpix_column in base.schema.names else None
-    ra, dec = map(quoted, position_columns)
-    return region.sql(ra, dec, healpix)
-
-
-def _local(table: TableFiles) -> TableFiles:
-    return TableFiles(tuple(local_path(file) for file in table.files), table.rows, table.schema)
-
-
-def _run(
-    what: str, sql: str, tables: Tables, limits: Limits, *, aligned: bool, where: str = ""
-) -> tuple[memoryview, dict[str, Any]]:
-    """Run the child; return the Arrow stream and the line after it."""
-    request = {
-        "what": what,
-        "sql": sql,
-        "aligned": aligned,
-        "where": where,
-        "keys": tables.keys,
-        "copies": tables.copies,
-        "limits": {**asdict(limits), "threads": limits.threads or cores()},
-        "files": {
-            name: {
-                "files": table.files,
-                "rows": table.rows,
-                "schema": base64.b64encode(table.schema.serialize()).decode(),
-            }
-            for name, table in tables.named()
-        },
-    }
-    answer = answer_of(json.dumps(request).encode(), limits)
-    # An Arrow stream ends in zeros and JSON holds none: what follows the last zero is ours, whatever the data are.
-    end = answer.rfind(b"\0") + 1
-    outcome = json.loads(answer[end:])
-    if "error" in outcome:
-        raise _error(outcome)
-    return memoryview(answer)[:end], outcome
-
-
-def _error(outcome: dict[str, Any]) -> SkyloomError:
-    kind: type[SkyloomError] = getattr(errors, outcome["error"])
-    return kind(outcome["message"], kind=ErrorKind(outcome["kind"]), **outcome["context"])
+    if layers:
+        check_source(source, limits=limits)

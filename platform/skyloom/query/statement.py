@@ -14,7 +14,7 @@ from typing import Any
 
 from skyloom.errors import ErrorKind, SpecError, close_matches
 
-__all__ = ["Statement", "read_statement"]
+__all__ = ["Statement", "parsed_tree", "read_statement", "walk"]
 
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _TABLE_FUNCTIONS = frozenset(
@@ -43,6 +43,8 @@ class Statement:
     """Whether the order in which rows are read cannot change the rows that come out."""
     plain: dict[str, tuple[str, ...]]
     """Names of result columns that are plain selections, with the path to what they select."""
+    unnested: frozenset[str]
+    """Those of them that have one row per element of what they select."""
     computed: frozenset[str]
     """Names, in lower case, that some expression of the statement gives to something else."""
 
@@ -51,13 +53,32 @@ class Statement:
         return self.takes_all or any(column.casefold() in self.identifiers for column in columns)
 
 
-def read_statement(tree_json: str, *, tables: Collection[str], aggregates: Collection[str]) -> Statement:
+def parsed_tree(tree_json: str) -> dict[str, Any]:
+    """Return what DuckDB's ``json_serialize_sql`` wrote, of one statement.
+
+    Raises
+    ------
+    SpecError
+        BAD_QUERY if it is none, more than one, or nested too deeply to be read.
+    """
+    try:
+        tree: dict[str, Any] = json.loads(tree_json)
+    except RecursionError:
+        msg = "the query is nested too deeply: simplify it"
+        raise SpecError(msg, kind=ErrorKind.BAD_QUERY) from None
+    if tree.get("error") or len(tree.get("statements", ())) != 1:
+        msg = f"the query must be one SELECT statement: {tree.get('error_message', 'it is not')}"
+        raise SpecError(msg, kind=ErrorKind.BAD_QUERY)
+    return tree
+
+
+def read_statement(tree: dict[str, Any], *, tables: Collection[str], aggregates: Collection[str]) -> Statement:
     """Read DuckDB's parse tree of one SELECT, and refuse what may not run.
 
     Parameters
     ----------
-    tree_json : str
-        What DuckDB's ``json_serialize_sql`` returns.
+    tree : dict
+        See `parsed_tree`.
     tables : collection of str
         Names of the tables that the query may read.
     aggregates : collection of str
@@ -69,20 +90,12 @@ def read_statement(tree_json: str, *, tables: Collection[str], aggregates: Colle
         BAD_QUERY if it writes, reads other tables or files, or calls a table function that is not
         one of those that make rows from values.
     """
-    try:
-        tree = json.loads(tree_json)
-        nodes = list(_walk(tree))
-    except RecursionError:
-        msg = "the query is nested too deeply: simplify it"
-        raise SpecError(msg, kind=ErrorKind.BAD_QUERY) from None
-    if tree.get("error") or len(tree.get("statements", ())) != 1:
-        msg = f"the query must be one SELECT statement: {tree.get('error_message', 'it is not')}"
-        raise SpecError(msg, kind=ErrorKind.BAD_QUERY)
+    nodes = list(walk(tree))
     _check(nodes, {name.casefold() for name in tables})
     return _facts(tree["statements"][0]["node"], nodes, frozenset(aggregates))
 
 
-def _walk(tree: Any) -> Iterator[dict[str, Any]]:
+def walk(tree: Any) -> Iterator[dict[str, Any]]:
     """Yield every object of a JSON tree."""
     stack = [tree]
     while stack:
@@ -132,6 +145,7 @@ def _facts(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: frozens
     relations: set[str] = set()
     computed: set[str] = set()
     takes_all = False
+    plain, unnested = _plain(top)
     for node in nodes:
         kind = node.get("type")
         alias = str(node.get("alias") or "").casefold()
@@ -143,7 +157,7 @@ def _facts(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: frozens
             relations.update({alias, str(node.get("table_name") or "").casefold()})
             identifiers.update(str(name).casefold() for name in node.get("using_columns", ()))
             takes_all |= node.get("ref_type") == "NATURAL" or bool(node.get("column_name_alias"))
-        elif alias:
+        elif alias and id(node) not in unnested:
             computed.add(alias)
         takes_all |= kind in {"STAR", "SHOW_REF", "PIVOT"}
         for names in (node.get("column_name_alias") or (), node.get("aliases") or ()):
@@ -159,7 +173,8 @@ def _facts(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: frozens
         identifiers=frozenset(identifiers),
         takes_all=takes_all,
         is_order_free=_is_order_free(top, nodes, aggregates),
-        plain=_plain(top),
+        plain=plain,
+        unnested=frozenset(unnested.values()),
         computed=frozenset(computed),
     )
 
@@ -199,12 +214,17 @@ def _aggregates(select_list: list[dict[str, Any]], aggregates: frozenset[str]) -
     return False
 
 
-def _plain(top: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    if top["type"] != "SELECT_NODE":
-        return {}
-    found = {}
-    for node in top["select_list"]:
-        if node.get("type") == "COLUMN_REF":
-            path = tuple(str(part) for part in node["column_names"])
-            found[str(node.get("alias") or path[-1])] = path
-    return found
+def _plain(top: dict[str, Any]) -> tuple[dict[str, tuple[str, ...]], dict[int, str]]:
+    """Return paths by result name, and the names that are UNNEST of a path by identity of the call."""
+    found, unnested = {}, {}
+    for node in top["select_list"] if top["type"] == "SELECT_NODE" else ():
+        column = node
+        if node.get("function_name") == "unnest" and node.get("alias") and len(node["arguments"]) == 1:
+            column = node["arguments"][0]["expression"]
+        if column.get("type") == "COLUMN_REF":
+            path = tuple(str(part) for part in column["column_names"])
+            name = str(node.get("alias") or path[-1])
+            found[name] = path
+            if column is not node:
+                unnested[id(node)] = name
+    return found, unnested

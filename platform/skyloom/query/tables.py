@@ -29,13 +29,13 @@ class TableFiles:
 
     files: tuple[str, ...]
     """Absolute local paths or URLs; together, in this order, the rows of the table."""
-    rows: tuple[int, ...]
-    """Rows of each file; 0 is valid."""
+    rows: tuple[int, ...] | None
+    """Rows of each file; 0 is valid. None where nobody asked: enough for a table that nothing is joined to."""
     schema: pa.Schema
     """Columns to show, with unit, UCD and description in the field metadata."""
 
     def __post_init__(self) -> None:
-        if len(self.files) != len(self.rows):
+        if self.rows is not None and len(self.files) != len(self.rows):
             msg = f"{len(self.files)} files with {len(self.rows)} row counts: each file has one"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
         folded: dict[str, str] = {}
@@ -124,9 +124,10 @@ def _check_layer(name: str, layer: TableFiles, tables: Tables) -> None:
     if missing:
         msg = f"layer {name!r} has no column {missing[0]!r}, by which its rows are checked: run its job again"
         raise DataError(msg, kind=ErrorKind.SCHEMA_DRIFT, layer=name, column=missing[0])
-    if sum(layer.rows) != sum(tables.base.rows):
+    layer_rows, rows = sum(layer.rows or ()), sum(tables.base.rows or ())
+    if layer_rows != rows:
         msg = (
-            f"layer {name!r} has {sum(layer.rows)} rows and the catalog {sum(tables.base.rows)}: it was made "
+            f"layer {name!r} has {layer_rows} rows and the catalog {rows}: it was made "
             f"from another version of the catalog; run its job again"
         )
         raise DataError(msg, kind=ErrorKind.ROW_COUNT, layer=name)
@@ -177,9 +178,10 @@ def chunks(tables: Sequence[TableFiles], wanted: int) -> list[tuple[slice, ...]]
     list of tuple of slice
         For each run, the slice of `files` of each table. Runs without rows are left out.
     """
-    total = sum(tables[0].rows)
+    rows = [table.rows or () for table in tables]
+    total = sum(rows[0])
     # Where 0-row files follow each other several cuts have the same row: the last one is taken.
-    ends = [{row: i + 1 for i, row in enumerate(accumulate(table.rows))} for table in tables]
+    ends = [{row: i + 1 for i, row in enumerate(accumulate(counts))} for counts in rows]
     common = sorted(set.intersection(*(set(end) for end in ends)) - {0})
     cuts: list[int] = []
     for row in common:

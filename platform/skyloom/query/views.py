@@ -3,8 +3,8 @@
 Layers are joined to the base by position. Two things make that safe:
 
 - the row counts of the files are compared before (by the caller, from the files' footers);
-- each layer column is wrapped in a CASE that compares the keys of its row with those of
-  the base and fails on a difference. Whatever DuckDB does with filters, limits and
+- each column of a layer whose files nobody vouches for is wrapped in a CASE that compares the keys
+  of its row with those of the base and fails on a difference. Whatever DuckDB does with filters, limits and
   aggregates, it cannot have the value of a layer without having compared the keys of its
   row, and a base column is right without any comparison. A comparison in the WHERE clause
   of the view would not do: a filter of the user could drop a misaligned row before it.
@@ -79,7 +79,7 @@ def footers_sql(files: Sequence[str]) -> str:
     return f"SELECT file_name, num_rows FROM parquet_file_metadata([{', '.join(text(f) for f in files)}])"
 
 
-def catalog_sql(tables: Tables, *, used: Collection[str], threads: int, guard: bool) -> str:
+def catalog_sql(tables: Tables, *, used: Collection[str], threads: int, guarded: Collection[str]) -> str:
     """Return the SELECT behind the table ``catalog``.
 
     Parameters
@@ -90,8 +90,8 @@ def catalog_sql(tables: Tables, *, used: Collection[str], threads: int, guard: b
         Names of the layers to join; the columns of the others are left out.
     threads : int
         How many positional joins to run side by side.
-    guard : bool
-        Whether every layer value is tied to the comparison of its row's keys.
+    guarded : collection of str
+        Names of the layers whose every value is tied to the comparison of its row's keys.
     """
     layers = {name: layer for name, layer in tables.layers.items() if name in used}
     if not layers:
@@ -102,7 +102,8 @@ def catalog_sql(tables: Tables, *, used: Collection[str], threads: int, guard: b
         for column in new_columns(layer, tables.copies):
             value = f"l{i}.{quoted(column)}"
             columns.append(
-                (_guarded(value, name, f"l{i}", tables.keys) if guard else value) + f" AS {quoted(column)}"
+                (_guarded(value, name, f"l{i}", tables.keys) if name in guarded else value)
+                + f" AS {quoted(column)}"
             )
     runs = chunks(every, threads)
     if not runs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from skyloom.errors import ErrorKind, SpecError, close_matches
 
-__all__ = ["RESULT_FORMATS", "write_result"]
+__all__ = ["RESULT_FORMATS", "check_output", "csv_table", "partial_file", "write_result"]
 
 # A spreadsheet runs a cell that begins with one of these.
 _FORMULA = "^[=+\\-@\t\r]"
@@ -43,22 +44,40 @@ def write_result(table: pa.Table, path: str | Path, *, overwrite: bool = False) 
         BAD_PARAMETER for another file ending, ALREADY_EXISTS for a file that is there, BAD_NAME for two
         columns of one name, COLUMN_TYPE for a column that the format cannot hold.
     """
+    path = check_output(path, overwrite=overwrite, columns=table.column_names)
+    with partial_file(path) as partial:
+        _WRITERS[path.suffix.lower()](table, partial)
+
+
+def check_output(path: str | Path, *, overwrite: bool = False, columns: Sequence[str] = ()) -> Path:
+    """Refuse what `write_result` would refuse of a file's name and of the columns' names.
+
+    Raises
+    ------
+    SpecError
+        See `write_result`.
+    """
     path = Path(path)
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
+    if path.suffix.lower() not in _WRITERS:
         offer = close_matches(path.suffix, _WRITERS)
         msg = f"{path} ends in {path.suffix or 'nothing'}, which is no format of a result: {offer}"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, path=str(path))
     if path.exists() and not overwrite:
         msg = f"{path} exists: choose another name, or ask to overwrite it"
         raise SpecError(msg, kind=ErrorKind.ALREADY_EXISTS, path=str(path))
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         msg = f"two columns of the result are called {twice[0]!r}: name one of them with AS"
         raise SpecError(msg, kind=ErrorKind.BAD_NAME, column=twice[0])
+    return path
+
+
+@contextmanager
+def partial_file(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path`; what is there at the end takes its place, unless an error ended it."""
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        writer(table, partial)
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -73,9 +92,14 @@ def _parquet(table: pa.Table, path: Path) -> None:
 def _csv(table: pa.Table, path: Path) -> None:
     from pyarrow import csv
 
+    csv.write_csv(csv_table(table), path)
+
+
+def csv_table(table: pa.Table) -> pa.Table:
+    """Return a table as CSV has it: nested columns as JSON, no text that is a formula."""
     columns = [_csv_column(column) for column in table.columns]
     names = pa.array(table.column_names, pa.string())
-    csv.write_csv(pa.table(columns, names=_no_formula(names).to_pylist()), path)
+    return pa.table(columns, names=_no_formula(names).to_pylist())
 
 
 def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:

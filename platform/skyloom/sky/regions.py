@@ -239,6 +239,23 @@ class MocRegion:
             msg = f"{path} is no MOC ({kind}, by its name): {error}"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(path)) from error
 
+    @classmethod
+    def parse(cls, text: str) -> MocRegion:
+        """Read a MOC in ASCII, such as ``3/5 8-11 7/12345``.
+
+        Raises
+        ------
+        SpecError
+            If it is none.
+        """
+        from mocpy import MOC
+
+        try:
+            return cls(MOC.from_string(text))
+        except (ValueError, OSError) as error:
+            shown = text if len(text) <= 80 else text[:80] + "..."
+            raise _wrong(f"{shown!r} is no MOC in ASCII, such as '3/5 8-11 7/12345'") from error
+
     def ranges(self) -> NDArray[np.uint64]:
         """See `Region.ranges`."""
         return _ranges(self.moc)
