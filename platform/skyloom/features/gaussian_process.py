@@ -29,7 +29,7 @@ __all__ = ["BOUNDS", "LENGTHS", "START", "Points", "condition", "fit", "in_tiles
 LENGTHS = (16, 32, 64, 128, 256)
 """Numbers of points that rows are padded to; a row with more than the last of them is refused."""
 
-_TILE_POINTS = 2048
+_TILE_POINTS = 512
 """Points of a tile: its rows times their length."""
 
 START = (1.0, 6.0, -1.0)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "grow", "train"]
 
 _TINY = 1e-6
+_GROUPS = 8
+"""Of brightness above the noise, in which the usual distance is measured."""
 _JUDGES = 10
 """One training object in so many judges the epochs."""
 
@@ -44,7 +46,7 @@ class Recipe:
 
     width: int = 48
     """Of each recurrent layer."""
-    epochs: int = 24
+    epochs: int = 10
     batch_rows: int = 128
     rate: float = 4e-3
     divergence: float = 1e-4
@@ -98,9 +100,7 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
     # Young light curves are compared with young ones, too: a score is the same whenever it is asked for.
     arrays["common"] = z[shown][there[shown]].astype(np.float16)
     arrays |= grow(z[shown, -1].astype(np.float32), recipe, seed=request.seed)
-    arrays["reference"] = np.zeros(1, dtype=np.float32)
-    estimator = vraenn.build(vraenn.Config(), Weights(arrays, {}, ""))
-    arrays["reference"] = np.sort(vraenn.distances(estimator.common, z[reference, -1]))
+    arrays |= _reference(arrays, z[reference], whole.at(reference))
     training: dict[str, Plain] = {
         "data": "PLAsTiCC training set, simulated LSST objects (doi:10.5281/zenodo.2539456)",
         "simulated": True,
@@ -126,6 +126,26 @@ def grow(z: NDArray[np.float32], recipe: Recipe, *, seed: int) -> dict[str, NDAr
     points = min(recipe.points, len(z))
     forest = IsolationForest(n_trees=recipe.trees, n_subsamples=points, random_seed=1000 * seed, n_jobs=1)
     return forest_arrays([forest.fit(np.ascontiguousarray(z))])
+
+
+def _reference(
+    arrays: dict[str, NDArray[Any]], z: NDArray[np.float64], held: dict[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return which distances are usual, by brightness, and scores of whole light curves: of objects kept apart."""
+    from scipy.spatial import KDTree
+
+    m, cuts, _ = z.shape
+    distance = vraenn.distances(KDTree(arrays["common"].astype(np.float64)), z.reshape(m * cuts, -1))
+    above = -held["peak"] - held["limit"]
+    there = held["there"]
+    order = np.argsort(above[there], kind="stable")
+    groups = [part for part in np.array_split(order, _GROUPS) if len(part)]
+    pairs = np.array(
+        [[np.median(of[group]) for group in groups] for of in (above[there], distance[there.ravel()])]
+    )
+    usual = np.fmax(pairs.astype(np.float64), _TINY)
+    score = distance.reshape(m, cuts)[:, -1] / vraenn.expected(above[:, -1], usual)
+    return {"usual": usual, "reference": np.sort(score)}
 
 
 def _encodings(network: Vraenn, whole: Sample) -> NDArray[np.float32]:

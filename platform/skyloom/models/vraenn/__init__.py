@@ -4,8 +4,9 @@ Source: Villar et al. 2021 (ads:2021ApJS..255...24V): a Gaussian process in time
 variational recurrent autoencoder, and an isolation forest on its encodings. Departures: asinh magnitudes above
 the noise instead of magnitudes and upper limits; the process is asked at fixed phases and rest-frame wavelengths,
 which makes redshifts comparable; values that it does not know count little; the score is the mean distance to the
-nearest encodings of common transients, which finds more than the isolation forest (that is there, too:
-``vr_forest``); rare classes were not in training. No class label enters but "common".
+nearest encodings of common transients, over what is usual at that brightness above the noise, which finds more
+than the isolation forest (that is there, too: ``vr_forest``); rare classes were not in training. No class label
+enters but "common".
 
 The score is also given as it was 5 to 100 days after the first detection: everything, from the brightest
 point to the fit, is then made of the points until that day.
@@ -30,6 +31,7 @@ from skyloom.models.vraenn.estimator import (
     drawn,
     encode,
     estimator_of,
+    expected,
     forest_scores,
     standardised,
 )
@@ -47,6 +49,7 @@ __all__ = [
     "build",
     "distances",
     "encode",
+    "expected",
     "forest_scores",
     "inputs",
     "predict",
@@ -114,19 +117,20 @@ def predict(estimator: Estimator, arrays: Mapping[str, Any]) -> Mapping[str, NDA
     sequence = {name: arrays[name].reshape(m * cuts, *arrays[name].shape[2:]) for name in SEQUENCE}
     flat = encode(estimator.network, sequence)
     z = standardised(flat.mean, estimator.centre, estimator.width)
-    score = distances(estimator.common, z).reshape(m, cuts)
+    above_mag = -arrays["peak"] - arrays["limit"]
+    score = distances(estimator.common, z).reshape(m, cuts) / expected(above_mag, estimator.usual)
     last = slice(cuts - 1, None, cuts)
     whole = Encodings(flat.mean[last], flat.sd[last], flat.misfit[last])
     lower = np.searchsorted(estimator.reference, score[:, -1], side="left")
     out = {
         f"{PREFIX}_score": score[:, -1],
-        f"{PREFIX}_score_sd": drawn(estimator, whole),
+        f"{PREFIX}_score_sd": drawn(estimator, whole, above_mag[:, -1]),
         f"{PREFIX}_pct": (100.0 * lower / len(estimator.reference)).astype(np.float32),
         f"{PREFIX}_forest": forest_scores(estimator.forests, z[last]),
         **{f"{PREFIX}_z_{k}": whole.mean[:, k] for k in range(LATENTS)},
         **{f"{PREFIX}_z_sd_{k}": whole.sd[:, k] for k in range(LATENTS)},
         f"{PREFIX}_misfit": whole.misfit,
-        f"{PREFIX}_peak_absmag": arrays["peak"],
+        f"{PREFIX}_peak_absmag": arrays["peak"][:, -1],
         f"{PREFIX}_rise": arrays["rise_d"],
         **{f"{PREFIX}_gp_{name}": arrays["fitted"][:, k] for k, name in enumerate(("lnlike", "time", "wave"))},
     }

@@ -103,7 +103,7 @@ def writes_of(config: Config) -> tuple[Column, ...]:
     """Return the score, its percentile and uncertainty, the encoding, the fit, and the score as it was."""
     value = "stat.value"
     scores = (
-        Column(f"{PREFIX}_score", "", "mean distance of the encoding to the nearest common ones: high is odd",
+        Column(f"{PREFIX}_score", "", "distance of the encoding to common ones, over the usual one: high is odd",
                "float32", value),
         Column(f"{PREFIX}_score_sd", "", "standard deviation of the score over draws of the encoding", "float32",
                "stat.stdev"),

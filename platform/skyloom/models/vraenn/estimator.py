@@ -29,12 +29,13 @@ __all__ = [
     "drawn",
     "encode",
     "estimator_of",
+    "expected",
     "forest_scores",
     "standardised",
 ]
 
 NEIGHBOURS = 10
-"""Encodings of common transients whose mean distance is the score."""
+"""Encodings of common transients whose mean distance is compared with that of other common ones."""
 
 DRAWS = 8
 """Draws of each encoding, for the uncertainty of its score: the same ones for every row."""
@@ -51,6 +52,8 @@ class Estimator:
     centre: NDArray[np.float64]
     width: NDArray[np.float64]
     """Of `standardised`, shape (10,) each."""
+    usual: NDArray[np.float64]
+    """Of `expected`, shape (2, K)."""
     forests: IsolationForests
     """On the same encodings."""
     reference: NDArray[np.float32]
@@ -84,6 +87,7 @@ def estimator_of(weights: Weights) -> Estimator:
         ("centre", (LATENTS,)),
         ("width", (LATENTS,)),
         ("common", (None, LATENTS)),
+        ("usual", (2, None)),
         ("reference", (None,)),
     ):
         found = arrays[name].shape if name in arrays else ()
@@ -98,6 +102,7 @@ def estimator_of(weights: Weights) -> Estimator:
         common=KDTree(arrays["common"].astype(np.float64)),
         centre=arrays["centre"],
         width=arrays["width"],
+        usual=arrays["usual"],
         forests=IsolationForests.of_arrays(arrays, LATENTS),
         reference=arrays["reference"],
     )
@@ -125,14 +130,30 @@ def distances(common: KDTree, z: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray((total / nearest.shape[1]).astype(np.float32))
 
 
-def drawn(estimator: Estimator, encodings: Encodings) -> NDArray[np.float32]:
+def expected(above_mag: NDArray[np.floating], usual: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the distance that common transients of like brightness have, shape as `above_mag`.
+
+    A faint light curve is encoded less surely, and lies further from all others: that alone is not odd.
+
+    Parameters
+    ----------
+    above_mag : ndarray, shape (...)
+        Magnitudes of the brightest point above the noise.
+    usual : ndarray of float64, shape (2, K)
+        Such magnitudes, ascending, and the median distance of common transients there.
+    """
+    return np.asarray(np.interp(above_mag.astype(np.float64), *usual).astype(np.float32))
+
+
+def drawn(estimator: Estimator, encodings: Encodings, above_mag: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the standard deviation of the score over draws of the encoding, shape (M,)."""
     normal = np.random.default_rng(0).normal(size=(DRAWS, LATENTS)).astype(np.float32)
     each = []
     for draw in normal:
         z = standardised(encodings.mean + draw * encodings.sd, estimator.centre, estimator.width)
         each.append(distances(estimator.common, z))
-    return np.asarray(np.stack(each).std(axis=0, ddof=1).astype(np.float32))
+    spread = np.stack(each).std(axis=0, ddof=1).astype(np.float32)
+    return np.asarray(spread / expected(above_mag, estimator.usual))
 
 
 def forest_scores(forests: IsolationForests, z: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -24,6 +24,8 @@ __all__ = ["SEQUENCE", "inputs_of"]
 SEQUENCE = ("light", "light_sd", "steps", "limit")
 """Arrays that the network reads: see `skyloom.models.vraenn.curves.Sequences`."""
 
+_AT_CUTS = (*SEQUENCE, "there", "peak")
+
 
 def inputs_of(rows: pa.RecordBatch, config: Config) -> Inputs:
     """Cut, fit and put on the grid; leave out and flag the rows that cannot be scored.
@@ -32,7 +34,7 @@ def inputs_of(rows: pa.RecordBatch, config: Config) -> Inputs:
     -------
     Inputs
         Arrays of M scorable rows, each at C cuts (`Config.cuts_d`, the last one is the whole light curve):
-        `SEQUENCE` and ``there``, shape (M, C, ...); and of the whole one ``peak``, ``rise_d`` (M,) and ``fitted``
+        `SEQUENCE`, ``there`` and ``peak``, shape (M, C, ...); and of the whole one ``rise_d`` (M,) and ``fitted``
         (M, 3).
 
     Raises
@@ -60,10 +62,8 @@ def inputs_of(rows: pa.RecordBatch, config: Config) -> Inputs:
     flag[usable] = of_usable
     scorable = usable.copy()
     scorable[usable] = whole.there
-    arrays = {
-        name: np.stack([getattr(cut, name)[whole.there] for cut in cuts], axis=1) for name in (*SEQUENCE, "there")
-    }
-    arrays |= {name: getattr(whole, name)[whole.there] for name in ("peak", "rise_d", "fitted")}
+    arrays = {name: np.stack([getattr(cut, name)[whole.there] for cut in cuts], axis=1) for name in _AT_CUTS}
+    arrays |= {name: getattr(whole, name)[whole.there] for name in ("rise_d", "fitted")}
     return Inputs(arrays, flag, scorable)
 
 
