@@ -31,6 +31,7 @@ def plain(text: str) -> PlainText:
 def light_curve_figure(curve: LightCurve, *, width: int = 660, height: int = 240) -> Any:
     """Draw a light curve with error bars, each passband in a colour."""
     plot = figure(width=width, height=height, tools="pan,wheel_zoom,box_zoom,reset", toolbar_location="right")
+    plot.toolbar.logo = None
     plot.title = Title(text=plain(f"{curve.name}: {len(curve.mjd)} points"), text_font_size="12px")
     plot.xaxis.axis_label = plain(_label(curve.time.child, curve.time.unit))
     plot.yaxis.axis_label = plain(_label(curve.brightness.child, curve.brightness.unit))
@@ -87,6 +88,7 @@ def spectrum_figure(stamp: Stamp, *, width: int = 660, height: int = 220) -> Any
     store = stamp.store
     layout = store.layout
     plot = figure(width=width, height=height, tools="pan,wheel_zoom,box_zoom,reset")
+    plot.toolbar.logo = None
     wavelength = store.wavelength if isinstance(store, Spectra) else np.arange(layout.shape[-1])
     plot.xaxis.axis_label = plain("wavelength (Angstrom)" if layout.grid is not None else "pixel")
     plot.yaxis.axis_label = plain(_label(layout.bands[0] if layout.bands else "flux", layout.unit))

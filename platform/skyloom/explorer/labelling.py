@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
-from typing import Any
 
 from bokeh.layouts import column, row
-from bokeh.models import (
-    Button,
-    ColumnDataSource,
-    CustomJS,
-    DataTable,
-    Div,
-    Select,
-    StringFormatter,
-    TableColumn,
-    TextInput,
-)
+from bokeh.models import Button, CustomJS, Div, Select, TextInput
 
 from skyloom.active.records import ANOMALY, NORMAL, UNSURE
+from skyloom.explorer.grid import TextTable
 from skyloom.explorer.points import Points
 from skyloom.explorer.ranking import Ranking
 from skyloom.explorer.state import State
@@ -31,6 +21,7 @@ UNDO_KEY = "u"
 RANKS_SHOWN = 50
 HISTORY_SHOWN = 8
 MOST_CLASSES = 9
+WIDTHS = {"rank": 60, "object": 150, "score": 90}
 LISTEN = """
 if (window.skyloom_keys) return;
 window.skyloom_keys = true;
@@ -78,7 +69,7 @@ class Labelling:
         on_loop: Callable[[str], None],
         on_pick: Callable[[int], None],
     ) -> None:
-        self.points, self._on_label, self._on_undo, self._on_pick = points, on_label, on_undo, on_pick
+        self.points, self._on_label, self._on_undo = points, on_label, on_undo
         self.keys = dict(KEYS) | {str(i + 1): name for i, name in enumerate(classes[:MOST_CLASSES])}
         self._by = TextInput(title="who (a pseudonym)", value=by, width=130, name="by")
         loops = [("anomaly", "anomaly"), ("followup", "doubt about the class")]
@@ -91,16 +82,8 @@ class Labelling:
         undo = Button(label=f"undo [{UNDO_KEY}]", width=90, name="undo")
         undo.on_click(self.undo)
         self._said = Div(text="", disable_math=True, name="ranking-said")
-        self._ranks = ColumnDataSource({"rank": [], "id": [], "score": [], "point": []})
-        self._table = DataTable(
-            source=self._ranks, index_position=None, sortable=False, width=330, height=260, autosize_mode="none",
-            reorderable=False, name="ranking",
-            columns=[
-                TableColumn(field=name, title=name, formatter=StringFormatter(), width=width)
-                for name, width in (("rank", 60), ("id", 150), ("score", 90))
-            ],
-        )  # fmt: skip
-        self._ranks.selected.on_change("indices", self._picked)
+        self._ranked: list[int] = []
+        self._table = TextTable(330, 260, on_pick=lambda row: on_pick(self._ranked[row]))
         self._history = Div(text="", disable_math=True, width=330)
         self.pressed = TextInput(value="", visible=False)
         self.pressed.on_change("value", self._key)
@@ -110,7 +93,7 @@ class Labelling:
             row(self._by, self._loop, self._comment, self._class),
             row(*buttons, undo),
             self._said,
-            row(self._table, self._history),
+            row(self._table.root, self._history),
             self.pressed,
         )
 
@@ -132,13 +115,13 @@ class Labelling:
     def show(self, ranking: Ranking) -> None:
         """Show a ranking, and the last labels."""
         places = ranking.unlabelled(self.points, RANKS_SHOWN)
-        self._ranks.selected.indices = []
-        self._ranks.data = {
+        self._ranked = [int(ranking.points[place]) for place in places]
+        columns = {
             "rank": [f"{place + 1:,}" for place in places],
-            "id": [str(self.points.ids[int(ranking.points[place])].as_py()) for place in places],
+            "object": [str(self.points.ids[point].as_py()) for point in self._ranked],
             "score": [f"{ranking.scores[place]:.4g}" for place in places],
-            "point": [int(ranking.points[place]) for place in places],
         }
+        self._table.show(columns, WIDTHS)
         ranked = f"{len(ranking.points):,} objects"
         if ranking.of > len(ranking.points):
             ranked = f"{len(ranking.points):,} of {ranking.of:,} objects, evenly (select fewer to rank all)"
@@ -175,10 +158,6 @@ class Labelling:
             self.undo()
         elif key in self.keys:
             self.label(self.keys[key])
-
-    def _picked(self, attr: str, old: Any, new: list[int]) -> None:
-        if new:
-            self._on_pick(int(self._ranks.data["point"][new[0]]))
 
 
 def _history(ranking: Ranking) -> str:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 from bokeh.document import without_document_lock
 from bokeh.layouts import column, row
-from bokeh.models import Button, Div, Select, TabPanel, Tabs, TextAreaInput, TextInput
+from bokeh.models import Button, Div, Select, TabPanel, Tabs, TextInput
 from numpy.typing import NDArray
 
 from skyloom.errors import SkyloomError, SpecError
@@ -135,7 +135,7 @@ class Page:
             self._read_table()
         if changed & (SELECTING | {"loop", "tab"}) and self.state.tab == "labels":
             self._rank()
-        self._sql.value = self._sql_text()
+        self._show_sql()
 
     def pick(self, point: int) -> None:
         """Show an object."""
@@ -303,6 +303,12 @@ class Page:
         base = self.points.view.base
         return self.state.sql(shown_columns(self.points, self.state), base.ra_column, base.dec_column)
 
+    def _show_sql(self) -> None:
+        self._sql.text = (
+            '<pre id="skyloom-sql" style="white-space:pre-wrap;background:#f4f4f4;padding:8px;user-select:text">'
+            f"{escape(self._sql_text())}</pre>"
+        )
+
     def _save(self) -> None:
         view = self.points.view
         layers = ",".join(layer.name for layer in view.layers)
@@ -360,9 +366,8 @@ class Page:
         home.on_click(lambda: self.map.move(State(x="", y="").view))
         self._message = Div(text="", disable_math=True, width=1380)
         self._map_said, self._scatter_said = (Div(text="", disable_math=True, width=w) for w in (680, 380))
-        self._sql = TextAreaInput(
-            title="the selection as SQL", value=self._sql_text(), rows=12, width=680, disabled=True
-        )
+        self._sql = Div(text="", disable_math=True, width=680)
+        self._show_sql()
         self._name = TextInput(title="save as", width=220, name="selection-name")
         save = Button(label="save", width=80, margin=(22, 5, 5, 5), name="save")
         save.on_click(self._save)

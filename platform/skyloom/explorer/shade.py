@@ -66,7 +66,7 @@ def draw_map(points: Points, view: Box, size: tuple[int, int], chosen: NDArray[n
     here = np.flatnonzero(inside)
     picked = None if chosen is None else chosen[here]
     rgba = _layers(x[here], points.dec[here], view, size, picked)
-    said = f"{len(here):,} objects in view" + _sampled(points)
+    said = f"{len(here):,} of {len(points):,} objects in view" + _sampled(points)
     return Picture(rgba, said, len(here))
 
 

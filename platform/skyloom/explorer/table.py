@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 from bokeh.layouts import column, row
-from bokeh.models import Button, ColumnDataSource, DataTable, Div, Select, StringFormatter, TableColumn, Toggle
+from bokeh.models import Button, Div, Select, Toggle
 
+from skyloom.explorer.grid import TextTable
 from skyloom.explorer.objects import said
 from skyloom.explorer.points import Points
 from skyloom.explorer.state import State
@@ -40,8 +41,7 @@ class Table:
         self, points: Points, state: State, *, on_change: Callable[..., None], on_pick: Callable[[str], None]
     ) -> None:
         self.points, self._on_change, self._on_pick = points, on_change, on_pick
-        self._rows = ColumnDataSource({})
-        self._id = points.view.base.id_column
+        self._ids: list[str] = []
         sort = state.sort.removeprefix("-")
         self._sort = Select(title="sort by", options=[("", "(as stored)"), *((n, n) for n in points.sortable)],
                             value=sort, width=220, name="sort")  # fmt: skip
@@ -51,17 +51,13 @@ class Table:
         self._back = Button(label="◀", width=40, disabled=True, margin=(22, 5, 5, 5))
         self._on = Button(label="▶", width=40, margin=(22, 5, 5, 5), name="next-page")
         self._said = Div(text="", disable_math=True, margin=(28, 5, 5, 5))
-        self._table = DataTable(
-            source=self._rows, columns=[], width=690, height=330, index_position=None, sortable=False,
-            reorderable=False, autosize_mode="none", name="rows",
-        )  # fmt: skip
+        self._table = TextTable(690, 330, on_pick=self._picked)
         self._page = state.page
         self._sort.on_change("value", self._sorted)
         self._descending.on_change("active", self._sorted)
         self._back.on_click(lambda: self._turn(-1))
         self._on.on_click(lambda: self._turn(1))
-        self._rows.selected.on_change("indices", self._picked)
-        self.root = column(row(self._sort, self._descending, self._back, self._on, self._said), self._table)
+        self.root = column(row(self._sort, self._descending, self._back, self._on, self._said), self._table.root)
 
     def read(self, state: State) -> pa.Table:
         """Ask for the page that a state shows; touches no widget, so that a thread may do it."""
@@ -79,16 +75,8 @@ class Table:
             name: [said(found[name].slice(i, 1).combine_chunks()) for i in range(found.num_rows)]
             for name in found.column_names
         }
-        fields = {name: f"c{i}" for i, name in enumerate(found.column_names)}
-        self._rows.selected.indices = []
-        self._rows.data = {fields[name]: values for name, values in texts.items()}
-        self._table.columns = [
-            TableColumn(
-                field=fields[name], title=_plain(f"{name} ({units[name]})" if units.get(name) else name),
-                formatter=StringFormatter(nan_format=""), width=110,
-            )
-            for name in found.column_names
-        ]  # fmt: skip
+        self._ids = texts.get(self.points.view.base.id_column or "", [])
+        self._table.show({f"{name} ({units[name]})" if units.get(name) else name: t for name, t in texts.items()})
         self._back.disabled, self._on.disabled = state.page == 0, not more
         first = state.page * PAGE_ROWS
         self._said.text = f"rows {first + 1:,} to {first + found.num_rows:,}" if found.num_rows else "no rows"
@@ -100,10 +88,9 @@ class Table:
     def _turn(self, pages: int) -> None:
         self._on_change(page=max(0, self._page + pages))
 
-    def _picked(self, attr: str, old: Any, new: list[int]) -> None:
-        if new and self._id is not None:
-            field = next(c.field for c in self._table.columns if c.field == "c0")
-            self._on_pick(str(self._rows.data[field][new[0]]))
+    def _picked(self, row: int) -> None:
+        if row < len(self._ids):
+            self._on_pick(self._ids[row])
 
 
 def shown_columns(points: Points, state: State) -> list[str]:
@@ -113,10 +100,3 @@ def shown_columns(points: Points, state: State) -> list[str]:
     named = [name for name in dict.fromkeys(first) if name]
     others = [name for name in points.sortable if name not in named]
     return [*named, *others[: max(0, COLUMNS_SHOWN - len(named))]]
-
-
-def _plain(text: str) -> str:
-    """Return a column's title as SlickGrid may have it: it takes titles for HTML."""
-    from html import escape
-
-    return escape(text)
