@@ -35,9 +35,8 @@ def verbs(tree=app, words=()):
         if name.startswith("-"):
             continue
         child = tree[name]
-        if child.default_command is None:
-            yield from verbs(child, (*words, name))
-        else:
+        yield from verbs(child, (*words, name))
+        if child.default_command is not None:
             yield (*words, name)
 
 
@@ -45,10 +44,11 @@ VERBS = list(verbs())
 
 
 def test_the_commands_of_the_design_are_there():
-    wanted = """demo; run; query; layer list; layer history; layer verify; layer repair; layer expire;
+    wanted = """demo; run; query; explore; layer list; layer history; layer verify; layer repair; layer expire;
     layer collect; layer abort; cluster certs; catalog import; catalog describe; catalog check;
     catalog list; status; layer describe; model export;
     cutouts make; cutouts import; cutouts check; cutouts describe;
+    label; label list; label undo; label export; rank;
     spectra make; spectra import; spectra check; spectra describe; model list;
      model describe; model check; model train; model evaluate"""
     assert {" ".join(words) for words in VERBS} == {verb.strip() for verb in wanted.split(";")}

@@ -11,7 +11,21 @@ from collections.abc import Sequence
 
 import cyclopts
 
-from skyloom.cli import catalogs, clusters, cutouts, demo, explore, layers, models, queries, runs, spectra, status
+from skyloom.cli import (
+    catalogs,
+    clusters,
+    cutouts,
+    demo,
+    explore,
+    labels,
+    layers,
+    models,
+    queries,
+    ranking,
+    runs,
+    spectra,
+    status,
+)
 from skyloom.cli.output import FAILED, INTERRUPTED, WRONG_REQUEST, exit_code, show_error
 from skyloom.errors import SkyloomError
 
@@ -42,9 +56,9 @@ Exit codes: 0 done, 1 failed, 2 the request is wrong, 3 done with bad rows above
     result_action="return_value",
 )
 # Their modules import what they need when they run.
-for _noun in (catalogs.app, cutouts.app, spectra.app, models.app, layers.app, clusters.app):
+for _noun in (catalogs.app, cutouts.app, spectra.app, models.app, layers.app, labels.app, clusters.app):
     app.command(_noun)
-for _verb in (demo.demo, runs.run, status.status, queries.query, explore.explore):
+for _verb in (demo.demo, runs.run, status.status, queries.query, ranking.rank, explore.explore):
     app.command(_verb, help_epilogue="")
 
 
