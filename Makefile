@@ -9,6 +9,7 @@
 #   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
 #   make weights    train the models that are shipped again, by the commands of their cards (WEIGHTS_FLAGS="--only MODEL")
 #   make bench      the benchmarks: ratios of contestants that take turns (minutes)
+#   make bench-explorer  first paint, zoom and object of the page over 5 million objects, in a browser (minutes)
 #   make bench-images  images through a network, by us and by Ray Data, Daft, Hyrax and Dask (an hour, own environment)
 #   make clean      remove .venv, demo-output and all caches
 #
@@ -38,7 +39,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench bench-images clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-explorer bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -107,6 +108,9 @@ bench: $(tools)
 	@echo "==> [3/3] Queries over layers, and whatever else times itself under pytest"
 	@$(bin)/python -m tests.benchmarks.test_query 500000
 	@$(bin)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -q $(PYTEST_FLAGS)
+
+bench-explorer: $(tools)
+	@$(bin)/python -m tests.benchmarks.explorer $(BENCH_FLAGS)
 
 $(peers)/bin/python: tests/benchmarks/peers/requirements.txt
 	@echo "==> Making $(peers): what Ray Data, Daft and Hyrax run in"
