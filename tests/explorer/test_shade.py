@@ -75,7 +75,8 @@ def test_what_is_selected_has_a_colour_of_its_own(points):
 
 def test_dense_catalogs_are_drawn_as_densities_far_out_and_as_points_near_in(points, monkeypatch):
     monkeypatch.setattr("skyloom.explorer.shade.SPARSE", 1)
-    far = draw_map(points, WHOLE_SKY, SIZE, None)
+    # A size of its own: pictures of the sizes of other tests are kept.
+    far = draw_map(points, WHOLE_SKY, (80, 40), None)
     assert "HEALPix density" in far.said
     assert far.in_view == len(points)
     near = draw_map(points, Box(149, 149.4, 1, 1.2), SIZE, None)

@@ -38,7 +38,7 @@ from skyloom.explorer.table import Table, shown_columns
 if TYPE_CHECKING:
     from skyloom.explorer.server import Explorer
 
-__all__ = ["Page", "page"]
+__all__ = ["Page", "page", "prepare"]
 
 Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
@@ -66,6 +66,19 @@ def page(explorer: Explorer) -> Any:
             disable_math=True,
         )
     return panel.pane.Bokeh(content)
+
+
+def prepare(explorer: Explorer) -> None:
+    """Draw what every browser sees first, so that none waits for it."""
+    state = explorer.default
+    sky = SkyMap(explorer.points, state, on_view=_ignored, on_box=_ignored, on_tap=_ignored)
+    scatter = Scatter(explorer.points, state, on_view=_ignored, on_spans=_ignored, on_tap=_ignored)
+    sky.draw(state.view, None)
+    scatter.draw(state, scatter.view, None)
+
+
+def _ignored(*_: object) -> None:
+    """Nobody is there to move the map."""
 
 
 def parsed(explorer: Explorer, asked: dict[str, str]) -> State:

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Self
 
@@ -177,14 +177,7 @@ class Points:
 
     def core(self, name: str) -> tuple[float, float]:
         """Return the range that holds the middle 99 percent of a column, widened by a twentieth."""
-        values = self.column(name)
-        values = values[:: max(1, len(values) // _SAMPLE_ROWS)]
-        values = values[np.isfinite(values)]
-        if not len(values):
-            return 0.0, 1.0
-        low, high = (float(value) for value in np.percentile(values, _CORE_PERCENT))
-        margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
-        return low - margin, high + margin
+        return _core(self, name)
 
     def selected(self, state: State) -> NDArray[np.bool_] | None:
         """Return which points a state selects, shape (N,); None if it selects nothing in particular."""
@@ -234,6 +227,18 @@ class Points:
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         return np.array(list(accumulate(partition.rows for partition in self.view.base.partitions())), np.int64)
+
+
+@lru_cache(maxsize=64)
+def _core(points: Points, name: str) -> tuple[float, float]:
+    values = points.column(name)
+    values = values[:: max(1, len(values) // _SAMPLE_ROWS)]
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(values, _CORE_PERCENT))
+    margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
+    return low - margin, high + margin
 
 
 def cells_of(ra: NDArray[np.float64], dec: NDArray[np.float64], order: int) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ class Scatter:
         for axis, name in (("x", state.x), ("y", state.y)):
             values, (low, high) = self.points.column(name), self.points.core(name)
             some = None if chosen is None else histogram(values[chosen], low, high, BINS)
-            counts[axis] = (histogram(values, low, high, BINS), some)
+            counts[axis] = (_counts(self.points, name), some)
             spans[axis] = Span(low, high)
         picture = draw_scatter(self.points, (state.x, state.y), view, (WIDTH, HEIGHT), chosen)
         return Drawn(view, picture, counts, spans)
@@ -200,3 +201,8 @@ class Scatter:
         found = nearest(dx, dy)
         if found is not None:
             self._on_tap(found)
+
+
+@lru_cache(maxsize=16)
+def _counts(points: Points, name: str) -> NDArray[np.int64]:
+    return histogram(points.column(name), *points.core(name), BINS)

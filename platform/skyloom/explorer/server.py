@@ -130,11 +130,11 @@ def serve(
     from panel.io.server import get_server
     from tornado.ioloop import IOLoop, PeriodicCallback
 
-    from skyloom.explorer.page import page
+    from skyloom.explorer.page import page, prepare
     from skyloom.explorer.shade import warm_up
 
-    _ = explorer.default
     warm_up()
+    prepare(explorer)
     port = _free(port)
     loop = IOLoop(make_current=True)
 

@@ -55,6 +55,18 @@ def draw_map(points: Points, view: Box, size: tuple[int, int], chosen: NDArray[n
     chosen : ndarray of bool, shape (N,), optional
         Which points are selected.
     """
+    if chosen is None:
+        return _plain_map(points, view, size)
+    return _drawn_map(points, view, size, chosen)
+
+
+@lru_cache(maxsize=16)
+def _plain_map(points: Points, view: Box, size: tuple[int, int]) -> Picture:
+    # Every browser starts with the same picture: the second one does not wait for it.
+    return _drawn_map(points, view, size, None)
+
+
+def _drawn_map(points: Points, view: Box, size: tuple[int, int], chosen: NDArray[np.bool_] | None) -> Picture:
     cell_deg = CELL_PX * max((view.x1 - view.x0) / size[0], (view.y1 - view.y0) / size[1])
     order = max(0, math.floor(math.log2(math.degrees(1) * math.sqrt(math.pi / 3) / cell_deg)))
     if points.stride > 1 and order <= CELL_ORDER:
@@ -78,6 +90,19 @@ def draw_scatter(
     chosen: NDArray[np.bool_] | None,
 ) -> Picture:
     """Draw the second of two columns against the first; what is chosen in another colour."""
+    if chosen is None:
+        return _plain_scatter(points, columns, view, size)
+    return _drawn_scatter(points, columns, view, size, chosen)
+
+
+@lru_cache(maxsize=16)
+def _plain_scatter(points: Points, columns: tuple[str, str], view: Box, size: tuple[int, int]) -> Picture:
+    return _drawn_scatter(points, columns, view, size, None)
+
+
+def _drawn_scatter(
+    points: Points, columns: tuple[str, str], view: Box, size: tuple[int, int], chosen: NDArray[np.bool_] | None
+) -> Picture:
     values_x, values_y = (points.column(name) for name in columns)
     inside = (values_x >= view.x0) & (values_x <= view.x1) & (values_y >= view.y0) & (values_y <= view.y1)
     shown = int(np.count_nonzero(inside))
