@@ -26,6 +26,7 @@ LISTEN = """
 if (window.skyloom_keys) return;
 window.skyloom_keys = true;
 let count = 0;
+window.addEventListener("popstate", () => window.location.reload());
 window.addEventListener("keydown", (event) => {
   const on = event.composedPath()[0];
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
@@ -33,7 +34,8 @@ window.addEventListener("keydown", (event) => {
   if (/^[a-z1-9]$/.test(event.key)) pressed.value = `${++count} ${event.key}`;
 });
 """
-"""Sends a key to the server, counted so that the same key twice is two changes; not what is typed in a field."""
+"""Sends a key to the server, counted so that the same key twice is two changes; not what is typed in a field. And
+opens the page again as the address says when somebody goes back."""
 
 
 class Labelling:

@@ -134,7 +134,8 @@ class Page:
         if not changed:
             return
         self._say("")
-        self._write_address()
+        if changed != {"view"}:  # a zoom is many events: its address is written when it has come to rest
+            self._write_address()
         if changed & SELECTING or (changed & {"x", "y"} and self.state.is_selection):
             self.state = replace(self.state, page=0)
             self._chosen = self.points.selected(self.state)
@@ -186,6 +187,7 @@ class Page:
         self._settling.discard(what)
         state, chosen = self.state, self._chosen
         if what == "map":
+            self._write_address()
             self._in_thread(
                 "map", lambda: self.map.draw(state.view, chosen), lambda made: self._show_map(state.view, made)
             )
