@@ -58,7 +58,7 @@ def test_a_light_curve_is_the_points_of_the_nested_column(points, sky):
     np.testing.assert_allclose(curve.error, wanted["flux_err"])
     assert list(curve.band) == wanted["band"]
     assert not curve.is_magnitude
-    assert len(light_curve_figure(curve).renderers) == len(set(wanted["band"]))
+    assert len(light_curve_figure(curve).renderers) == 2 * len(set(wanted["band"]))
 
 
 def cell_of(lists, **units):

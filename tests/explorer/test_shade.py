@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyloom.explorer.points import cells_of
+from skyloom.explorer.points import Points, cells_of
 from skyloom.explorer.shade import SQUARE_DEGREES, draw_map, draw_scatter, histogram, partition_density
 from skyloom.explorer.skymap import nearest
 from skyloom.explorer.state import WHOLE_SKY, Box
@@ -74,7 +74,7 @@ def test_what_is_selected_has_a_colour_of_its_own(points):
 
 
 def test_dense_catalogs_are_drawn_as_densities_far_out_and_as_points_near_in(points, monkeypatch):
-    monkeypatch.setattr("skyloom.explorer.shade.SPARSE", 1)
+    monkeypatch.setattr("skyloom.explorer.shade.DENSE", 1)
     # A size of its own: pictures of the sizes of other tests are kept.
     far = draw_map(points, WHOLE_SKY, (80, 40), None)
     assert "HEALPix density" in far.said
@@ -84,9 +84,8 @@ def test_dense_catalogs_are_drawn_as_densities_far_out_and_as_points_near_in(poi
     assert "density" not in near.said
 
 
-def test_a_thinned_catalog_shows_the_density_of_all_its_rows(points, view):
-    from skyloom.explorer.points import Points
-
+def test_a_thinned_catalog_shows_the_density_of_all_its_rows(view, monkeypatch):
+    monkeypatch.setattr("skyloom.explorer.shade.DENSE", 1)
     thin = Points.of(view, limit=50)
     picture = draw_map(thin, WHOLE_SKY, SIZE, None)
     assert picture.said.startswith("240 objects: density of the partitions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, PlainText, Range1d, Title, Whisker
+from bokeh.models import ColumnDataSource, PlainText, Range1d, Title
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -47,16 +47,8 @@ def light_curve_figure(curve: LightCurve, *, width: int = 660, height: int = 240
         )
         legend = {"legend_label": label} if label and i < BANDS_SHOWN else {}
         plot.scatter("mjd", "value", source=source, size=5, color=colour, **legend)
-        bars = Whisker(
-            base="mjd",
-            lower="low",
-            upper="high",
-            source=source,
-            line_color=colour,
-            upper_head=None,
-            lower_head=None,
-        )
-        plot.add_layout(bars)
+        # Segments, not whiskers: the axis makes room for them.
+        plot.segment("mjd", "low", "mjd", "high", source=source, color=colour)
     if plot.legend:
         plot.legend.title = None
         plot.legend.label_text_font_size = "10px"

@@ -158,8 +158,10 @@ class Scatter:
             frame_width=HISTOGRAM_WIDTH, frame_height=HISTOGRAM_HEIGHT, x_range=self._ranges[axis], tools="",
             toolbar_location=None, name=f"histogram-{axis}",
         )  # fmt: skip
-        plot.quad("left", "right", "every", 0, source=source, fill_color="colour", line_color=None, fill_alpha=0.6)
-        plot.quad("left", "right", "some", 0, source=source, fill_color=SELECTED[1], line_color=None)
+        plot.quad("left", "right", "every", 0, source=source, fill_color="colour", line_color=None, fill_alpha=0.6,
+                  nonselection_fill_color="colour", nonselection_fill_alpha=0.6)  # fmt: skip
+        plot.quad("left", "right", "some", 0, source=source, fill_color=SELECTED[1], line_color=None,
+                  nonselection_fill_color=SELECTED[1], nonselection_fill_alpha=1.0)  # fmt: skip
         plot.y_range.start = 0
         plot.yaxis.visible = False
         plot.xaxis.ticker.desired_num_ticks = 4

@@ -26,8 +26,8 @@ CELL_PX = 3.0
 """A density cell is drawn at least so wide: smaller, and points are drawn."""
 FEW = 20_000
 """Points in view that are drawn larger than one pixel."""
-SPARSE = 200_000
-"""A catalog of fewer points has no density to speak of: its points are drawn at any scale."""
+DENSE = 200_000
+"""Objects in view that have a density to speak of; fewer are drawn as points at any scale."""
 SQUARE_DEGREES = 4 * math.pi * math.degrees(1) ** 2
 
 
@@ -69,13 +69,13 @@ def _plain_map(points: Points, view: Box, size: tuple[int, int]) -> Picture:
 def _drawn_map(points: Points, view: Box, size: tuple[int, int], chosen: NDArray[np.bool_] | None) -> Picture:
     cell_deg = CELL_PX * max((view.x1 - view.x0) / size[0], (view.y1 - view.y0) / size[1])
     order = max(0, math.floor(math.log2(math.degrees(1) * math.sqrt(math.pi / 3) / cell_deg)))
-    if points.stride > 1 and order <= CELL_ORDER:
-        return _draw_partitions(points, view, size)
-    if len(points) >= SPARSE and order <= CELL_ORDER:
-        return _draw_density(points, view, size, chosen, order)
     x = _along(points.ra, view)
     inside = (x >= view.x0) & (x <= view.x1) & (points.dec >= view.y0) & (points.dec <= view.y1)
     here = np.flatnonzero(inside)
+    if order <= CELL_ORDER and len(here) * points.stride >= DENSE:
+        if points.stride > 1:
+            return _draw_partitions(points, view, size)
+        return _draw_density(points, view, size, chosen, order)
     picked = None if chosen is None else chosen[here]
     rgba = _layers(x[here], points.dec[here], view, size, picked)
     said = f"{len(here):,} of {len(points):,} objects in view" + _sampled(points)
