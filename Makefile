@@ -13,6 +13,7 @@
 #   make bench-peers   three jobs by us and by a hand-written loop, Dask, LSDB, Ray Data, Daft, Hyrax (hours, own environment)
 #   make bench-images  the one on images alone; BENCH_FLAGS="--size large --rounds 3" and the like for both
 #   make bench-query  five million rows and two layers: a cone with and without pruning, layers against one dataset (minutes)
+#   make bench-explorer  first paint, zoom and object of the page over 5 million objects, in a browser (minutes)
 #   make clean      remove .venv, demo-output and all caches
 #
 # PYTHON=python3.11 picks the interpreter, SKYLOOM_DATA=DIR the survey data that some tests read,
@@ -42,7 +43,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-peers bench-images clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-explorer bench-peers bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -117,6 +118,9 @@ bench-lightcurves: $(tools)
 
 bench-query: $(tools)
 	@$(bin)/python -m tests.benchmarks.queries $(BENCH_FLAGS)
+
+bench-explorer: $(tools)
+	@$(bin)/python -m tests.benchmarks.explorer $(BENCH_FLAGS)
 
 $(peers)/bin/python: tests/benchmarks/peers/requirements.txt
 	@echo "==> Making $(peers): what Ray Data, Daft and Hyrax run in"

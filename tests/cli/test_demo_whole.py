@@ -94,3 +94,33 @@ def test_the_commands_that_the_documentation_shows_work(page, finished, monkeypa
         assert main(command[1:]) == 0, (command, capsys.readouterr().err)
     for block in blocks(page, "python"):
         exec(compile(block, page, "exec"), {})
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def kernel(finished):
+    """One kernel for all notebooks, beside the demo's output; each starts with nothing defined."""
+    client = pytest.importorskip("nbclient", reason="needs nbclient and ipykernel, developers' tools")
+    manager = pytest.importorskip("jupyter_client").KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(finished[0]))
+    yield client, manager
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_on_the_demo_and_draws(path, kernel):
+    nbformat = pytest.importorskip("nbformat")
+    client, manager = kernel
+    book = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in book.cells), "strip the outputs"
+    book.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    client.NotebookClient(book, km=manager, timeout=300).execute(reset_kc=False)
+    drawn = [o for cell in book.cells for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
+    assert drawn
+
+
+def test_there_are_the_notebooks_that_the_list_names():
+    listed = re.findall(r"\(([\w-]+\.ipynb)\)", (ROOT / "notebooks" / "README.md").read_text())
+    assert listed == [path.name for path in NOTEBOOKS]

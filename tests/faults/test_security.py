@@ -12,7 +12,8 @@ code that would execute what it reads  here, `tests/test_repository.py`
 tampering                              here; every damage in `tests/engine/test_verify.py`
 markup in terminal output              `tests/query/test_render.py`
 archives                               not applicable: nothing opens one (here)
-reports, explorer, websockets          not yet applicable: there are none
+explorer, websockets                   `tests/explorer/test_page.py`
+reports                                not yet applicable: there are none
 containers, locked installs            not yet applicable: there are none
 =====================================  ==========================================================
 """

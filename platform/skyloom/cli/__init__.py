@@ -16,6 +16,7 @@ from skyloom.cli import (
     clusters,
     cutouts,
     demo,
+    explore,
     labels,
     layers,
     models,
@@ -58,7 +59,7 @@ Exit codes: 0 done, 1 failed, 2 the request is wrong, 3 done with bad rows above
 # Their modules import what they need when they run.
 for _noun in (catalogs.app, cutouts.app, spectra.app, models.app, layers.app, labels.app, clusters.app):
     app.command(_noun)
-for _verb in (demo.demo, runs.run, status.status, reports.report, queries.query, ranking.rank):
+for _verb in (demo.demo, runs.run, status.status, reports.report, queries.query, ranking.rank, explore.explore):
     app.command(_verb, help_epilogue="")
 
 
