@@ -44,9 +44,9 @@ VERBS = list(verbs())
 
 
 def test_the_commands_of_the_design_are_there():
-    wanted = """demo; run; query; explore; report; layer list; layer history; layer verify; layer repair; layer expire;
-    layer collect; layer abort; layer shift; cluster certs; catalog import; catalog describe; catalog check;
-    catalog list; status; layer describe; model export;
+    wanted = """demo; run; query; explore; report; layer list; layer history; layer verify; layer repair;
+    layer expire; layer collect; layer abort; layer shift; cluster certs; catalog import;
+    catalog describe; catalog check; catalog list; status; layer describe; model export;
     cutouts make; cutouts import; cutouts check; cutouts describe;
     label; label list; label undo; label import; label export; rank;
     spectra make; spectra import; spectra check; spectra describe; model list;
