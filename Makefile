@@ -13,6 +13,7 @@
 #   make bench-peers   three jobs by us and by a hand-written loop, Dask, LSDB, Ray Data, Daft, Hyrax (hours, own environment)
 #   make bench-images  the one on images alone; BENCH_FLAGS="--size large --rounds 3" and the like for both
 #   make bench-query  five million rows and two layers: a cone with and without pruning, layers against one dataset (minutes)
+#   make bench-scale  what 10^3 to 10^5 partitions cost where there is nothing to compute; start-up (half an hour)
 #   make bench-explorer  first paint, zoom and object of the page over 5 million objects, in a browser (minutes)
 #   make clean      remove .venv, demo-output and all caches
 #
@@ -43,7 +44,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-explorer bench-peers bench-images clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-scale bench-explorer bench-peers bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -118,6 +119,9 @@ bench-lightcurves: $(tools)
 
 bench-query: $(tools)
 	@$(bin)/python -m tests.benchmarks.queries $(BENCH_FLAGS)
+
+bench-scale: $(tools)
+	@PYTHONPATH=platform $(bin)/python -m tests.benchmarks.scale $(BENCH_FLAGS)
 
 bench-explorer: $(tools)
 	@$(bin)/python -m tests.benchmarks.explorer $(BENCH_FLAGS)
