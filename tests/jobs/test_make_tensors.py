@@ -256,6 +256,14 @@ def test_stamps_are_matched_by_id_and_rows_without_one_have_none(tmp_path):
         import_cutouts(catalog, tmp_path / "twice.npy", tmp_path / "t", ids=tmp_path / "ids.npy")
 
 
+def test_stamps_of_which_no_row_has_one_make_no_store(tmp_path):
+    catalog = catalog_at(tmp_path / "rows", [1.0, 2.0], [0.0, 0.0], np.array([70, 10]))
+    np.save(tmp_path / "stamps.npy", np.zeros((2, 3, 3)))
+    with pytest.raises(DataError, match=r"none of its 2 stamps .* its ids are 0, 1, .* catalog 10, .*--id-column"):
+        import_cutouts(catalog, tmp_path / "stamps.npy", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_ids_that_are_none_are_said_with_their_file(tmp_path):
     catalog = catalog_at(tmp_path / "rows", [1.0, 2.0], [0.0, 0.0])
     np.save(tmp_path / "stamps.npy", np.zeros((2, 3, 3)))

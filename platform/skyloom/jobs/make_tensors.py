@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from skyloom.catalog import Catalog
+from skyloom.catalog import Catalog, read_partition
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError
 from skyloom.imaging import Image, ImageSet, cut_rows, find_images, open_stamps
 from skyloom.imaging.parquet_stamps import parquet_column
@@ -227,7 +227,7 @@ def import_cutouts(
     SpecError, NotFoundError
         If the request does not fit the file.
     DataError
-        If an id occurs twice.
+        If an id occurs twice, or none is in the catalog.
     """
     if catalog.id_column is None:
         raise _wrong(f"catalog {catalog.name} has no id column to match stamps by; name one in its descriptor")
@@ -248,6 +248,7 @@ def import_cutouts(
         twice = match.repeated[0]
         msg = f"{path}: id {twice} occurs twice; each row of the catalog has one stamp"
         raise DataError(msg, kind=ErrorKind.DUPLICATE_ID, file=str(path))
+    _check_any(catalog, match, known, where=str(path))
     stats = [each.stat() for each in paths]
     layout = store_layout(
         catalog,
@@ -272,6 +273,23 @@ def import_cutouts(
 
     made = make_store(catalog, layout, output, [catalog.id_column], take)
     return MadeCutouts(**asdict(made), unreadable=stamps.unreadable, first_unreadable=stamps.first_unreadable)
+
+
+def _check_any(catalog: Catalog, match: MatchIds, known: NDArray[Any], *, where: str) -> None:
+    """Refuse stamps of which no row of the catalog has one: their ids are others."""
+    seen: list[Any] = []
+    for partition in catalog.partitions():
+        rows = read_partition(catalog.root, partition, [str(catalog.id_column)])
+        ids = rows[str(catalog.id_column)].to_numpy(zero_copy_only=False)
+        if (match(ids) >= 0).any():
+            return
+        seen = seen or ids[:3].tolist()
+    msg = (
+        f"{where}: none of its {len(known)} stamps is of a row of catalog {catalog.name}: its ids are "
+        f"{', '.join(map(str, known[:3].tolist()))}, …, and those of the catalog {', '.join(map(str, seen))}, …; "
+        "name the column that holds the catalog's ids with --id-column, or an array of them with --ids"
+    )
+    raise DataError(msg, kind=ErrorKind.ROW_ORDER, file=where)
 
 
 def _ids(paths: Sequence[Path], name: str) -> NDArray[Any]:
