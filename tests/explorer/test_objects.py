@@ -35,6 +35,12 @@ def store_of(root, points, *, kind="cutouts", shape=(2, 6, 6), gap=False):
     return str(root)
 
 
+@pytest.fixture(scope="module")
+def stamps(points, tmp_path_factory):
+    """A store whose cutouts say the number of their row."""
+    return store_of(tmp_path_factory.mktemp("stores") / "stamps", points)
+
+
 @pytest.mark.parametrize("point", [0, 57, 239])
 def test_an_object_has_every_value_of_its_row_of_catalog_and_layer(point, points, sky, view):
     sight = read_object(points, point)
@@ -111,8 +117,8 @@ def test_values_are_said_in_full(value, text):
     assert said(pa.array([value])) == text
 
 
-def test_a_cutout_is_that_of_the_row(points, tmp_path):
-    stores = open_stores([store_of(tmp_path / "stamps", points)], points)
+def test_a_cutout_is_that_of_the_row(points, stamps):
+    stores = open_stores([stamps], points)
     for point in (0, 100, 239):
         (stamp,) = read_object(points, point, stores).stamps
         assert not stamp.fault
@@ -130,13 +136,12 @@ def test_a_spectrum_is_drawn_and_a_row_without_one_says_so(points, tmp_path):
     assert gap.fault == "no data here"
 
 
-def test_a_store_of_another_catalog_is_refused(points, tmp_path):
-    place = store_of(tmp_path / "stamps", points)
+def test_a_store_of_another_catalog_is_refused(points, stamps):
     older = replace(
         points, view=replace(points.view, base=replace(points.view.base, pixels=points.view.base.pixels[1:]))
     )
     with pytest.raises(ConflictError, match="make it again") as refused:
-        open_stores([place], older)
+        open_stores([stamps], older)
     assert refused.value.kind is ErrorKind.SNAPSHOT_CHANGED
 
 

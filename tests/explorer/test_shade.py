@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skyloom.explorer.points import Points, cells_of
@@ -19,6 +19,7 @@ def alpha(picture):
     return picture.rgba >> np.uint32(24)
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(
     values=st.lists(st.floats(-10, 10, width=32) | st.just(float("nan")), max_size=50),
     bins=st.integers(1, 40),

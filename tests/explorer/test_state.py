@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skyloom.errors import ErrorKind, SpecError
@@ -38,6 +38,7 @@ def read(query: str) -> State:
     return State.of_query(asked, numeric=COLUMNS, columns=COLUMNS, default=DEFAULT)
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(state=states)
 def test_an_address_gives_the_state_that_it_was_written_from(state):
     again = read(state.to_query(DEFAULT))
@@ -113,6 +114,7 @@ def test_a_name_with_quotes_stays_one_name():
     assert '"a""; DROP TABLE catalog; --" BETWEEN 0 AND 1' in sql
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(x0=st.floats(-180, 540), width=st.floats(0.1, 359), ra=degrees)
 def test_a_box_drawn_anywhere_on_the_map_holds_the_right_ascensions_that_it_covers(x0, width, ra):
     box = sky_box(x0 + width, x0, -10, 10)
