@@ -41,6 +41,9 @@ def example_rows(system: System, config: Any, n: int, *, seed: int = 0) -> pa.Re
         plain[tensor.name] = tensor_column(values, valid)
         share = np.isfinite(values).reshape(n, -1).mean(axis=1) if n else np.empty(0)
         plain[f"{tensor.name}_coverage"] = pa.array(np.where(valid, share, 0.0).astype(np.float32))
+        if tensor.grid is None:  # a cutout: widths in arcsec, as its store knows them, or does not
+            widths = np.where(rng.random((n, tensor.shape[0])) < 0.1, np.nan, 1.2).astype(np.float32)
+            plain[f"{tensor.name}_psf_fwhm"] = tensor_column(widths)
     return pa.RecordBatch.from_arrays(list(plain.values()), names=list(plain))
 
 
