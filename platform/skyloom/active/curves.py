@@ -103,10 +103,10 @@ def summary(played: Sequence[Curves]) -> str:
         width = max(map(len, curves.values))
         n_seeds = len(next(iter(curves.values.values())))
         lines.append(f"{curves.metric}, mean ± standard deviation over {n_seeds} seeds, by labels given")
-        lines.append(" " * width + "".join(f"{curves.labels[k]:>16}" for k in places))
+        lines.append(" " * width + "".join(f"{curves.labels[k]:>19}" for k in places))
         for policy, runs in curves.values.items():
             mean, spread = runs.mean(axis=0), runs.std(axis=0, ddof=1)
-            cells = "".join(f"{f'{mean[k]:.4g} ± {spread[k]:.2g}':>16}" for k in places)
+            cells = "".join(f"{f'{mean[k]:.4g} ± {spread[k]:.2g}':>19}" for k in places)
             lines.append(f"{policy:<{width}}{cells}")
         for policy in curves.values:
             for other in (CONTROL, STATIC):
