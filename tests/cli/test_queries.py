@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,10 +7,13 @@ import pytest
 
 import skyloom.jobs
 from skyloom.cli import main
-from skyloom.query import write_result
+from skyloom.query import Limits, write_result
 
 SAID = {"sql": "select 1", "first": 51, "unnest": ["lc"]}
-TABLE = pa.table({"object_id": pa.array([2**53 + 1, 2**53 + 3]), "p": [0.25, None]})
+TABLE = pa.table(
+    {"object_id": pa.array([2**53 + 1, 2**53 + 3]), "p": [0.25, None]},
+    schema=pa.schema([pa.field("object_id", pa.int64()), pa.field("p", pa.float64(), metadata={"unit": "d"})]),
+)
 
 
 class FakeView:
@@ -22,11 +26,13 @@ class FakeView:
         self.asked.update(layers=names, store=store)
         return self
 
-    def query(self, sql, *, first, unnest, **_):
+    def query(self, sql, *, first, unnest, limits, **_):
+        self.limits = limits
         self.asked.update(sql=sql, first=first, unnest=unnest)
         return TABLE.slice(0, first)
 
-    def query_to(self, path, sql, *, overwrite, **_):
+    def query_to(self, path, sql, *, overwrite, limits, **_):
+        self.limits = limits
         self.asked["sql"] = sql
         write_result(TABLE, path, overwrite=overwrite)
         return TABLE.num_rows
@@ -46,6 +52,32 @@ def test_a_query_passes_on_what_it_was_told_and_prints_plain_rows(view, capsys):
     assert code == 0
     assert view.asked == {"catalog": "plasticc", "layers": ("a", "b-c"), "store": "out", **SAID}
     assert capsys.readouterr().out == "       object_id     p\n9007199254740993  0.25\n9007199254740995\n"
+
+
+def test_a_terminal_shows_type_and_unit_under_each_name(view, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(["query", "select 1", "--catalog", "c", "--limit", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "double [d]" in captured.out
+    assert "int64" in captured.out
+    assert str(2**53 + 1) in captured.out
+    assert str(2**53 + 3) not in captured.out
+
+
+def test_limits_of_the_command_are_limits_of_the_query(view, tmp_path):
+    words = ["--max-seconds", "7", "--max-memory", "300000000"]
+    assert main(["query", "select 1", "--catalog", "c", *words]) == 0
+    assert view.limits == Limits(memory_bytes=300_000_000, wall_s=7.0)
+    assert main(["query", "select 1", "--catalog", "c", *words, "--output", str(tmp_path / "r.csv")]) == 0
+    assert (view.limits.max_rows, view.limits.wall_s) == (100_000_000, 7.0)
+    output = ["--output", str(tmp_path / "r.fits"), "--max-rows", "9"]
+    assert main(["query", "select 1", "--catalog", "c", *output]) == 0
+    assert view.limits == Limits(max_rows=9)
+
+
+def test_a_plan_of_a_cross_match_is_refused(view, capsys):
+    assert main(["query", "select 1", "--catalog", "c", "--crossmatch", "d", "--explain"]) == 2
+    assert "leave --crossmatch out" in capsys.readouterr().err
 
 
 def test_json_keeps_ids_exact_and_nulls(view, capsys):

@@ -160,13 +160,16 @@ def _around(pixels: Pixels, radius_arcsec: float) -> MocRegion:
     import numpy as np
     from mocpy import MOC
 
-    order = 12
-    while order and _FIRST_ORDER_ARCSEC / 2**order < 2 * radius_arcsec:
-        order -= 1
+    depth = 12
+    while depth and _FIRST_ORDER_ARCSEC / 2**depth < 2 * radius_arcsec:
+        depth -= 1
     numbers = np.array([npix for _, npix in pixels], np.uint64)
     orders = np.array([order for order, _ in pixels], np.uint8)
-    moc = MOC.from_healpix_cells(numbers, orders, max_depth=max(order, int(orders.max())))
-    return MocRegion(moc.degrade_to_order(order).add_neighbours())
+    moc = MOC.from_healpix_cells(numbers, orders, max_depth=max(depth, int(orders.max())))
+    # Neighbours are cells of the finest order that the MOC has.
+    moc = moc.refine_to_order(depth) if moc.max_order < depth else moc
+    moc = moc.degrade_to_order(depth) if moc.max_order > depth else moc
+    return MocRegion(moc.add_neighbours())
 
 
 def _as_table(frame: Any, schema: pa.Schema) -> pa.Table:

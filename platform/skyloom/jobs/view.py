@@ -111,7 +111,8 @@ class CatalogView(Queryable):
             If a layer was computed from other partitions than this catalog's. Whether from the same files is
             found out of each file when it is read.
         """
-        place = store or self.base.layers_place or None
+        # Without names, nothing is missing where the descriptor's place is not there.
+        place = (store or self.base.layers_place or None) if names else None
         layers = (*self.layers, *(open_layer(name, place) for name in names))
         check_once(layers)
         for layer in layers:
