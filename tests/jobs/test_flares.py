@@ -16,7 +16,8 @@ from tests.tiny_catalogs import objects, write_hats
 
 BIT = {flag.name: flag.mask for flag in FLAGS}
 FIELDS = {"mjd": pa.float64(), "flux": pa.float32(), "flux_err": pa.float32(), "band": pa.string()}
-LC_TYPE = pa.struct([pa.field(name, pa.list_(kind)) for name, kind in FIELDS.items()])
+UNITS = {"mjd": {"unit": "d"}, "flux": {"unit": "electron/s"}, "flux_err": {"unit": "electron/s"}}
+LC_TYPE = pa.struct([pa.field(name, pa.list_(kind), metadata=UNITS.get(name)) for name, kind in FIELDS.items()])
 BRIGHT = flaring(1200, noise=1e-3, amplitude=0.2)
 
 

@@ -1,7 +1,7 @@
 """How well flares does on real light curves of TESS, held against what others list there.
 
 Nothing of it was trained or tuned on any real light curve. Stars are scored if Günther et al. 2020 list a flare
-of theirs, or a hash of their number says so; the others were looked at while this was written.
+of theirs, or a hash of their number says so; the others are left for tuning, which nobody did.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from skyloom.models.flares.curves import CHANNELS
 from skyloom.models.flares.estimator import shape_array
 from skyloom.models.weights import write_bundle
 from skyloom.runtime.contract import Weights
+from skyloom.training.flares_calibration import calibration_arrays
+from skyloom.training.flares_card import card_of
 from skyloom.training.learners import TrainRequest
 
 if TYPE_CHECKING:
@@ -105,9 +107,6 @@ def train(request: TrainRequest, recipe: Recipe) -> Card:
         "shape": shape_array(ensemble.config, recipe.members),
         **state_arrays(ensemble),
     }
-    from skyloom.training.flares_calibration import calibration_arrays
-    from skyloom.training.flares_card import card_of
-
     request.say("calibrating")
     arrays |= calibration_arrays(arrays, shown, calibrating)
     weights = Weights(arrays, {}, "")

@@ -34,8 +34,9 @@ def examples_of(config: Config, n: int, *, seed: int) -> pa.RecordBatch:
 
 
 def _curve(rng: np.random.Generator, points: int) -> tuple[NDArray[np.float64], ...]:
-    t: NDArray[np.float64] = np.arange(points, dtype=np.float64) * np.float64(CADENCE_D)
+    t = np.asarray(np.arange(points) * CADENCE_D, dtype=np.float64)
     height, width = 10.0 ** rng.uniform(-2.5, 0.0), rng.uniform(3.0, 15.0) / 1440.0
     light = height * integrated(t, (0.5 * _POINTS + rng.uniform(-20.0, 20.0)) * CADENCE_D, width)
     flux = 300.0 * (1.0 + light + _NOISE * rng.normal(size=points))
-    return 59_000.0 + rng.uniform(0.0, 100.0) + t, flux, np.full(points, 300.0 * _NOISE)
+    mjd = 59_000.0 + rng.uniform(0.0, 100.0) + t
+    return np.asarray(mjd), np.asarray(flux, dtype=np.float64), np.full(points, 300.0 * _NOISE)
