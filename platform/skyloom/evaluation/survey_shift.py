@@ -143,8 +143,8 @@ def evaluate(
         subgroups=(*_recall(pair, given), *_class_shifts(pair, shipped)),
         priors={name: float((pair.label == k).mean()) for k, name in enumerate(pair.classes)},
         note="No label of a target was used in any fit. No number of the paper's tables is at hand, so none is "
-        "reported. Settings were chosen by the F1 of MACHO to EROS-1 and of the simulated pair, and a second first "
-        "guess was added after that of MACHO to LINEAR had been seen: all three are a little optimistic."
+        "reported. Settings were chosen by the F1 of MACHO to EROS-1 and of the simulated pair, and a second "
+        "first guess was added after that of MACHO to LINEAR had been seen: all three are a little optimistic."
         + "".join(f" {name}: first guess {start}." for name, start in kept.items()),
     )
 
