@@ -22,6 +22,7 @@ _MEASURED = {
     "radio-galaxy": "skyloom.evaluation.radio_galaxy",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",
+    "vraenn": "skyloom.evaluation.vraenn",
 }
 
 

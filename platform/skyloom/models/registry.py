@@ -21,6 +21,7 @@ _SYSTEMS = {
     "radio-galaxy": "skyloom.models.radio_galaxy",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",
+    "vraenn": "skyloom.models.vraenn",
 }
 
 

@@ -17,6 +17,7 @@ _LEARNERS = {
     "radio-galaxy": "skyloom.training.radio_galaxy",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
+    "vraenn": "skyloom.training.vraenn",
 }
 
 
