@@ -24,6 +24,7 @@ _MEASURED = {
     "survey-shift": "skyloom.evaluation.survey_shift",
     "transient-anomaly": "skyloom.evaluation.transient_anomaly",
     "transient-class": "skyloom.evaluation.transient_class",
+    "vraenn": "skyloom.evaluation.vraenn",
 }
 
 

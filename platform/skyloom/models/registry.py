@@ -23,6 +23,7 @@ _SYSTEMS = {
     "survey-shift": "skyloom.models.survey_shift",
     "transient-anomaly": "skyloom.models.transient_anomaly",
     "transient-class": "skyloom.models.transient_class",
+    "vraenn": "skyloom.models.vraenn",
 }
 
 

@@ -19,6 +19,7 @@ _LEARNERS = {
     "survey-shift": "skyloom.training.survey_shift",
     "transient-anomaly": "skyloom.training.transient_anomaly",
     "transient-class": "skyloom.training.transient_class",
+    "vraenn": "skyloom.training.vraenn",
 }
 
 

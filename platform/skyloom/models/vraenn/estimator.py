@@ -148,12 +148,14 @@ def expected(above_mag: NDArray[np.floating], usual: NDArray[np.float64]) -> NDA
 def drawn(estimator: Estimator, encodings: Encodings, above_mag: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the standard deviation of the score over draws of the encoding, shape (M,)."""
     normal = np.random.default_rng(0).normal(size=(DRAWS, LATENTS)).astype(np.float32)
-    each = []
-    for draw in normal:
+    total, squares = np.zeros(len(above_mag)), np.zeros(len(above_mag))
+    for draw in normal:  # one after the other: a reduction's order of additions may depend on the shape
         z = standardised(encodings.mean + draw * encodings.sd, estimator.centre, estimator.width)
-        each.append(distances(estimator.common, z))
-    spread = np.stack(each).std(axis=0, ddof=1).astype(np.float32)
-    return np.asarray(spread / expected(above_mag, estimator.usual))
+        distance = distances(estimator.common, z).astype(np.float64)
+        total, squares = total + distance, squares + distance * distance
+    variance = (squares - total * total / DRAWS) / (DRAWS - 1)
+    spread = np.sqrt(np.fmax(variance, 0.0)) / expected(above_mag, estimator.usual)
+    return np.asarray(spread.astype(np.float32))
 
 
 def forest_scores(forests: IsolationForests, z: NDArray[np.float64]) -> NDArray[np.float32]:
