@@ -189,7 +189,7 @@ def _partitions(
             msg = f"{layer.path}: partition {file.key!r} is not named Norder=/Npix="
             raise DataError(msg, kind=ErrorKind.BAD_NAME, key=file.key)
         data = layer.store.read(layer.published.journal.data(file.key))
-        table = pq.read_table(pa.BufferReader(data), columns=[_HEALPIX, *names])
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=[_HEALPIX, *names], use_threads=False)
         values = _values(table, names)
         some = ~np.isnan(values).all(axis=1)
         healpix = table[_HEALPIX].to_numpy().astype(np.int64)
