@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skyloom.errors import ErrorKind, SpecError
+from skyloom.features.padding import LENGTHS
 
 __all__ = ["BOUNDS", "LENGTHS", "START", "Points", "condition", "fit", "in_tiles", "kernel", "log_likelihood"]
-
-LENGTHS = (16, 32, 64, 128, 256)
-"""Numbers of points that rows are padded to; a row with more than the last of them is refused."""
 
 _TILE_POINTS = 512
 """Points of a tile: its rows times their length."""

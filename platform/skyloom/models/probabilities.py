@@ -80,8 +80,9 @@ def isotonic(
     right = np.clip(np.searchsorted(knots, p, side="right"), 1, max(1, len(knots) - 1))
     left, right = right - 1, np.minimum(right, len(knots) - 1)
     width = knots[right] - knots[left]
-    slope = np.divide(values[right] - values[left], width, out=np.zeros_like(width), where=width > 0)
-    line = values[left] + slope * (p - knots[left])
+    with np.errstate(over="ignore"):  # knots as near as numbers can be, and a probability far from both
+        share = np.divide(p - knots[left], width, out=np.where(np.isnan(p), np.nan, 0.0), where=width > 0)
+    line = values[left] + np.clip(share, 0.0, 1.0) * (values[right] - values[left])
     return np.asarray(np.clip(line, values[left], values[right]))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.features.gaussian_process import LENGTHS
+from skyloom.features.padding import LENGTHS
 from skyloom.runtime.contract import Flag
 from skyloom.timeseries.lightcurves import LightCurveFlag
 

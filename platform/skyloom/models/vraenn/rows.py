@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -14,10 +17,12 @@ from skyloom.models.vraenn.columns import (
     THINNED,
     Config,
 )
-from skyloom.models.vraenn.curves import Transients, sequences, transients
 from skyloom.runtime.contract import Inputs
 from skyloom.timeseries.cleaning import by_band
 from skyloom.timeseries.lightcurves import LightCurveFlag, LightCurves
+
+if TYPE_CHECKING:
+    from skyloom.models.vraenn.curves import Transients
 
 __all__ = ["SEQUENCE", "inputs_of"]
 
@@ -42,6 +47,8 @@ def inputs_of(rows: pa.RecordBatch, config: Config) -> Inputs:
     DataError
         If the light curves are none.
     """
+    from skyloom.models.vraenn.curves import sequences, transients
+
     curves, flag = by_band(LightCurves.from_arrow(rows.column("lc"), config.bands))
     redshift, mwebv = (_floats(rows, name) for name in ("hostgal_photoz", "mwebv"))
     empty = (flag & np.uint32(LightCurveFlag.LC_EMPTY)) != 0
@@ -71,7 +78,8 @@ def _part(rows: Transients, kept: NDArray[np.bool_]) -> Transients:
     """Return the rows where `kept` is true."""
     count = np.diff(rows.offsets)
     points = np.repeat(kept, count)
-    return Transients(
+    return replace(
+        rows,
         offsets=np.concatenate(([0], np.cumsum(count[kept]))),
         **{name: getattr(rows, name)[points] for name in ("mjd", "flux", "error", "wave")},
         detected=rows.detected[kept],
