@@ -21,6 +21,7 @@ from skyloom.jobs import open_catalog as open_view
 from skyloom.jobs import open_layer, run
 from skyloom.jobs.plan import plan_job
 from skyloom.jobs.scoring import Scoring
+from skyloom.jobs.tensors import TensorRows
 from skyloom.models import registry
 from skyloom.runtime.contract import CUTOUT_CORRUPT, CUTOUT_MISSING, KILLED_WORKER, MODEL_ERROR
 from skyloom.runtime.tensors import tensor_values
@@ -86,6 +87,22 @@ def test_pieces_slices_and_batches_change_no_bit(tmp_path, tiny_catalog, toy_job
         pieces = [rows.compute(a, b).table for a, b in itertools.pairwise(cuts)]
         assert pa.concat_tables(pieces).equals(whole)
     assert Scoring(planned.plan.settings).split(task).compute(0, 0).table.schema.equals(whole.schema)
+
+
+def test_the_first_slice_is_read_with_the_rows_and_no_slice_twice(tmp_path, tiny_catalog, toy_job, monkeypatch):
+    catalog = tiny_catalog(rows=200, threshold=500)
+    planned = plan_job(toy_job(catalog, write_tensors(tmp_path / "store", catalog)))
+    task = max(planned.tasks, key=lambda t: t.rows)
+    monkeypatch.setattr("skyloom.tensors.read.TensorStore.slice_rows", lambda self: CHUNK)
+    read, plain = [], TensorRows.read
+    monkeypatch.setattr(TensorRows, "read", lambda self, cut: read.append(cut) or plain(self, cut))
+    rows = Scoring(planned.plan.settings).split(task)
+    assert read == [(0, CHUNK)]
+    rows.compute(0, task.rows)
+    assert sorted(read) == sorted(set(read))
+    assert len(read) == -(-task.rows // CHUNK)
+    rows.compute(0, task.rows)
+    assert len(read) == 2 * -(-task.rows // CHUNK)
 
 
 def test_batches_that_halve_after_memory_ran_out_give_the_same_bits(tmp_path, tiny_catalog, toy_job, monkeypatch):

@@ -30,8 +30,9 @@ __all__ = ["JobPlan", "plan_job"]
 
 VERSIONED = ("numpy", "pyarrow")
 """Libraries whose version may change a value of any model, or a byte of a file."""
-SLICES_IN_USE = 3
-"""Slices of tensors in memory beside those read ahead: the model's own, and what it makes of it."""
+SLICES_IN_USE = 4
+"""Slices of tensors in memory beside those read ahead: the model's own, what it makes of it, and the first of the
+partition that comes next."""
 
 
 @dataclass(frozen=True)

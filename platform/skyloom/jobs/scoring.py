@@ -18,7 +18,7 @@ from skyloom.engine import Fault, Piece, Task, rows_digest
 from skyloom.errors import DataError, ErrorKind
 from skyloom.jobs.models import check_same, load_model
 from skyloom.jobs.numerics import Numerics, check_class
-from skyloom.jobs.tensors import AHEAD, TensorRows, catalog_part, open_stores
+from skyloom.jobs.tensors import AHEAD, TensorRead, TensorRows, catalog_part, open_stores
 from skyloom.models.eligibility import Eligibility, Judged
 from skyloom.runtime.contract import KILLED_WORKER, MODEL_ERROR, OUT_OF_MEMORY, TIMEOUT, Flag
 from skyloom.runtime.eligible import null_rows, score_eligible
@@ -157,6 +157,9 @@ class ScoringRows:
         self.flag_column = scoring.flag
         self._judged = scoring.judge(table)
         self.counts = self._judged.counts if self._judged else {}
+        # Read here, where rows are read ahead: the model would wait for it otherwise, partition after partition.
+        first = next(self._tensors.slices(0, table.num_rows)) if self._tensors else None
+        self._first = (first, self._tensors.read(first)) if first and self._is_asked(first) else None
 
     def compute(self, start: int, stop: int) -> Piece:
         """Score rows `start` to `stop`; where there are tensors, slice by slice, the next being read meanwhile."""
@@ -167,7 +170,7 @@ class ScoringRows:
         tables, found = [], []
         cuts = list(self._tensors.slices(start, stop))
         read_too = [cut for cut in cuts if self._is_asked(cut)]
-        with prefetched(self._tensors.read, read_too, ahead=AHEAD) as slices:
+        with prefetched(self._read, read_too, ahead=AHEAD) as slices:
             for first, last in cuts:
                 skipped = self._skipped(first, last)
                 if skipped is not None and not self._is_asked((first, last)):
@@ -181,6 +184,11 @@ class ScoringRows:
                 tables.append(self._beside(first, _flagged(scored, flag)))
                 found += self._found(first, faults)
         return Piece(pa.concat_tables(tables).combine_chunks(), found)
+
+    def _read(self, cut: tuple[int, int]) -> TensorRead:
+        """Read the tensors of some rows; those of the first slice lie here already, for whoever comes first."""
+        first, self._first = self._first, None
+        return first[1] if first is not None and first[0] == cut else self._tensors.read(cut)
 
     def _skipped(self, start: int, stop: int) -> NDArray[np.uint32] | None:
         return None if self._judged is None else self._judged.skipped[start:stop]

@@ -20,7 +20,16 @@ from skyloom.runtime.tensors import TensorInput, tensor_column
 from skyloom.storage import LocalStore, canonical_json, sha256_bytes
 from skyloom.tensors import CORRUPT, Cutouts, Statement, TensorSlice, TensorStore, key_arrays, open_tensors
 
-__all__ = ["AHEAD", "TensorRows", "TensorSource", "bind_tensors", "catalog_part", "open_stores", "task_digest"]
+__all__ = [
+    "AHEAD",
+    "TensorRead",
+    "TensorRows",
+    "TensorSource",
+    "bind_tensors",
+    "catalog_part",
+    "open_stores",
+    "task_digest",
+]
 
 AHEAD = 2
 """Slices that are read or waiting while the model has one."""
@@ -185,7 +194,9 @@ def _joined(digest: str, statements: Sequence[Statement]) -> str:
     return f"{digest}+{sha256_bytes(canonical_json(held))}" if held else digest
 
 
-class _Read(NamedTuple):
+class TensorRead(NamedTuple):
+    """The tensors of some consecutive rows, a slice per store."""
+
     start: int
     stop: int
     slices: list[TensorSlice]
@@ -247,11 +258,11 @@ class TensorRows:
                 folder = self._copies.setdefault(name, tempfile.TemporaryDirectory(prefix="skyloom-tensors-"))
                 self._partitions[name] = partition.copied_to(folder.name)
 
-    def read(self, cut: tuple[int, int]) -> _Read:
+    def read(self, cut: tuple[int, int]) -> TensorRead:
         """Read the tensors of some rows."""
-        return _Read(*cut, [partition.read(*cut) for partition in self._partitions.values()])
+        return TensorRead(*cut, [partition.read(*cut) for partition in self._partitions.values()])
 
-    def beside(self, rows: pa.RecordBatch, read: _Read) -> tuple[pa.RecordBatch, NDArray[np.uint32]]:
+    def beside(self, rows: pa.RecordBatch, read: TensorRead) -> tuple[pa.RecordBatch, NDArray[np.uint32]]:
         """Return rows with what lies in the stores, and the platform's flags of each row.
 
         Beside each tensor ``name`` lies ``name_coverage``, the fraction of its pixels with data, and beside a
