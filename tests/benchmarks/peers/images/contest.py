@@ -14,11 +14,13 @@ from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job, fil
 __all__ = ["JOB"]
 
 _HERE = "tests.benchmarks.peers.images"
+PARTITION_ROWS = 1000
+"""At most: 82 MB."""
 
 
 def _make(folder: Path, rows: int) -> Path:
     if not (folder / "store").exists():
-        make(folder, rows=rows, threshold=max(300, rows // 12))
+        make(folder, rows=rows, threshold=min(PARTITION_ROWS, max(300, rows // 12)))
     return folder / "store"
 
 
