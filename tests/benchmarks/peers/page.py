@@ -46,7 +46,8 @@ def _how(job: Job, rows: int, rounds: int, peers: str | None) -> str:
     cores, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in OURS)
     text = (
-        f"{rows:,} {job.unit}, {rounds} {'round' if rounds == 1 else 'rounds'}; {cores} cores ({_processor()}), {memory:.0f} GiB; "
+        f"{rows:,} {job.unit}, {rounds} {'round' if rounds == 1 else 'rounds'}; "
+        f"{cores} cores ({_processor()}), {memory:.0f} GiB; "
         f"Python {platform.python_version()}, {versions}."
     )
     return f"{text} Peers: {_versions(peers)}." if peers else f"{text} Ray Data, Daft and Hyrax took no part."
