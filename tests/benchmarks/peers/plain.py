@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["CORES", "KEYS", "arguments", "finish", "in_turn", "on_every_core", "partitions_of"]
+__all__ = ["CORES", "KEYS", "arguments", "finish", "on_every_core", "partitions_of", "read_ahead"]
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -45,21 +44,10 @@ def partitions_of(catalog: Path) -> list[Path]:
     return sorted((catalog / "dataset").rglob("Npix=*.parquet"))
 
 
-def in_turn(
-    items: Iterable[Item],
-    read: Callable[[Item], Made],
-    work: Callable[[Item, Made], int],
-    *,
-    threads: bool,
-) -> int:
-    """Read and work on items, the next being read in a thread; return the sum of what `work` returns."""
-    with ThreadPoolExecutor(1) if threads else nullcontext() as pool:
-        return sum(work(item, made) for item, made in _read_ahead(items, read, pool))
-
-
-def _read_ahead(
+def read_ahead(
     items: Iterable[Item], read: Callable[[Item], Made], pool: ThreadPoolExecutor | None
 ) -> Iterator[tuple[Item, Made]]:
+    """Yield items in order with what `read` makes of them, ahead in the pool where there is one."""
     waiting: list[tuple[Item, Future[Made]]] = []
     for item in items:
         if pool is None:

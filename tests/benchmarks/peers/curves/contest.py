@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from tests.benchmarks.peers.curves.data import make
-from tests.benchmarks.peers.plain import partitions_of
-from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job, files_of
+from tests.benchmarks.peers.race import HAND, MEMORY, OURS, Contestant, Job
+from tests.benchmarks.peers.written import written
 
 __all__ = ["JOB"]
 
@@ -21,15 +19,10 @@ def _compare(out: Path, catalog: Path) -> None:
     """Hold what was written against the library on the catalog: every row of the first and the last partition."""
     from tests.benchmarks.peers.curves.features import WRITTEN, Extractor, one
 
-    paths = partitions_of(catalog)
-    table = ds.dataset(files_of(out)).to_table(["object_id", *WRITTEN]).sort_by("object_id")
-    ids = table["object_id"].to_numpy()
-    assert len(ids) == len(np.unique(ids)) == sum(pq.read_metadata(path).num_rows for path in paths)
-    for path in (paths[0], paths[-1]):
-        part = pq.ParquetFile(path).read(["object_id", "lc"])
-        rows = np.searchsorted(ids, part["object_id"].to_numpy())
-        for name, values in zip(WRITTEN, Extractor()(one(part.column("lc"))), strict=True):
-            np.testing.assert_array_equal(table[name].to_numpy()[rows], values)
+    extract = Extractor()
+    for part, found in written(out, catalog, ("lc",), WRITTEN):
+        for name, values in zip(WRITTEN, extract(one(part.column("lc"))), strict=True):
+            np.testing.assert_array_equal(found[name].to_numpy(), values)
 
 
 JOB = Job(

@@ -6,8 +6,8 @@ import time
 
 import pyarrow.parquet as pq
 
-from tests.benchmarks.peers.curves.by_hand import read
 from tests.benchmarks.peers.curves.features import Extractor, one
+from tests.benchmarks.peers.partitions import read
 from tests.benchmarks.peers.plain import CORES, arguments, finish, on_every_core, partitions_of
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Describe as many rows as the catalog has, one process per core, each the same partition over and over."""
     catalog, _ = arguments()
     paths = partitions_of(catalog)
-    held = one(read(paths[0]).column("lc"))
+    held = one(read(paths[0], ("lc",)).column("lc"))
     extract = Extractor()
     ready = time.perf_counter()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.benchmarks.peers.images.job import Predictor, arguments, finish, keys_of, open_partition, slices_of
-from tests.benchmarks.peers.plain import CORES, on_every_core
-
-AHEAD = 2
+from tests.benchmarks.peers.plain import CORES, on_every_core, read_ahead
 
 
 def write(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
@@ -25,39 +22,23 @@ def write(path: Path, ids: np.ndarray, values: np.ndarray) -> None:
     pq.write_table(pa.table(columns), path, use_dictionary=False, compression="zstd", compression_level=1)
 
 
-def read(store: Path, keys: list[str], pool: ThreadPoolExecutor | None) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield slices in order, read ahead where there is a pool."""
-    waiting: list[tuple[str, Future[np.ndarray]]] = []
-    for key, start, stop in slices_of(store, keys):
-
-        def load(key: str = key, start: int = start, stop: int = stop) -> np.ndarray:
-            return np.asarray(open_partition(store, key)[1][start:stop])
-
-        if pool is None:
-            yield key, load()
-            continue
-        waiting.append((key, pool.submit(load)))
-        if len(waiting) > AHEAD:
-            first, future = waiting.pop(0)
-            yield first, future.result()
-    for first, future in waiting:
-        yield first, future.result()
-
-
-def run(store: Path, out: Path, keys: list[str], *, threads: bool) -> int:
+def run(store: Path, out: Path, keys: list[str], *, threads: bool) -> None:
     """Do the job over some partitions."""
     predict = Predictor()
     reader = ThreadPoolExecutor(1) if threads else None
     writer = ThreadPoolExecutor(1) if threads else None
     parts: dict[str, list[np.ndarray]] = {}
     written = []
-    rows = 0
-    for key, cutouts in read(store, keys, reader):
+
+    def load(cut: tuple[str, int, int]) -> np.ndarray:
+        key, start, stop = cut
+        return np.asarray(open_partition(store, key)[1][start:stop])
+
+    for (key, _, _), cutouts in read_ahead(slices_of(store, keys), load, reader):
         parts.setdefault(key, []).append(predict(cutouts))
         ids, values = open_partition(store, key)
         if sum(map(len, parts[key])) == values.shape[0]:
             whole = np.concatenate(parts.pop(key))
-            rows += len(whole)
             job = (out / f"{key}.parquet", ids, whole)
             if writer:
                 written.append(writer.submit(write, *job))
@@ -68,7 +49,6 @@ def run(store: Path, out: Path, keys: list[str], *, threads: bool) -> int:
     for pool in (reader, writer):
         if pool:
             pool.shutdown()
-    return rows
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ import time
 
 import pyarrow.parquet as pq
 
+from tests.benchmarks.peers.partitions import read
 from tests.benchmarks.peers.plain import CORES, arguments, finish, on_every_core, partitions_of
-from tests.benchmarks.peers.table.by_hand import read
 from tests.benchmarks.peers.table.job import READ
 from tests.benchmarks.peers.table.network import Predictor
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Score as many rows as the catalog has, one process per core, each the same partition over and over."""
     catalog, _ = arguments()
     paths = partitions_of(catalog)
-    table = read(paths[0])
+    table = read(paths[0], READ)
     columns = [table.column(name).to_numpy() for name in READ]
     predict = Predictor()
     ready = time.perf_counter()
