@@ -11,7 +11,7 @@ from skyloom.features import lightcurve, transient
 from skyloom.features.derived import METADATA, derive, source_features
 from skyloom.runtime.contract import Flag, Inputs
 
-__all__ = ["BANDS", "FLAGS", "NO_FEATURES", "NO_PHOTOZ", "TOO_FEW_POINTS", "inputs_of", "reads_of"]
+__all__ = ["BANDS", "FLAGS", "NO_FEATURES", "NO_PHOTOZ", "TOO_FEW_POINTS", "inputs_of", "measured", "reads_of"]
 
 BANDS = ("u", "g", "r", "i", "z", "y")
 """LSST's passbands: the ones that both systems were trained on."""
@@ -56,9 +56,10 @@ def inputs_of(rows: pa.RecordBatch, min_points: int) -> Inputs:
         ``arrays["features"]``: float32, shape (M, F), in the order of `derived_names`.
     """
     features = {
-        name: np.stack([_floats(rows, f"{_PREFIX}_{name}_{band}") for band in BANDS]) for name in source_features()
+        name: np.stack([measured(rows, f"{_PREFIX}_{name}_{band}") for band in BANDS])
+        for name in source_features()
     }
-    metadata = {name: _floats(rows, name) for name in METADATA}
+    metadata = {name: measured(rows, name) for name in METADATA}
     points = np.where(np.isnan(features["n_obs"]), 0.0, features["n_obs"]).sum(axis=0)
     flag = np.zeros(rows.num_rows, dtype=np.uint32)
     no_features = np.isnan(features["n_obs"]).all(axis=0) | np.isnan(features["peak"]).all(axis=0)
@@ -71,7 +72,7 @@ def inputs_of(rows: pa.RecordBatch, min_points: int) -> Inputs:
     return Inputs(arrays={"features": derive(kept, flat, BANDS)}, flag=flag, scorable=scorable)
 
 
-def _floats(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
+def measured(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
     """Return a column; what is null or infinite is NaN: nothing was measured."""
     values = rows.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan)

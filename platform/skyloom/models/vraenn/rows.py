@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skyloom.models.transient_columns import measured
 from skyloom.models.vraenn.columns import (
     FEW_POINTS,
     NO_EXTINCTION,
@@ -50,7 +51,7 @@ def inputs_of(rows: pa.RecordBatch, config: Config) -> Inputs:
     from skyloom.models.vraenn.curves import sequences, transients
 
     curves, flag = by_band(LightCurves.from_arrow(rows.column("lc"), config.bands))
-    redshift, mwebv = (_floats(rows, name) for name in ("hostgal_photoz", "mwebv"))
+    redshift, mwebv = (measured(rows, name) for name in ("hostgal_photoz", "mwebv"))
     empty = (flag & np.uint32(LightCurveFlag.LC_EMPTY)) != 0
     near = ~(redshift > 0.0)
     flag[~empty & near] |= np.uint32(NO_REDSHIFT.mask)
@@ -85,9 +86,3 @@ def _part(rows: Transients, kept: NDArray[np.bool_]) -> Transients:
         detected=rows.detected[kept],
         redshift=rows.redshift[kept],
     )
-
-
-def _floats(rows: pa.RecordBatch, name: str) -> NDArray[np.float64]:
-    """Return a column; what is null or infinite is NaN: nothing was measured."""
-    values = rows.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.where(np.isfinite(values), values, np.nan)
