@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import re
-import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from skyloom.catalog.descriptor import Descriptor, expand_variables, list_descriptors, load_descriptor
-from skyloom.catalog.files import local_path, parquet_errors
-from skyloom.catalog.remote import denied, storage_options
+from skyloom.catalog.files import local_path, read_footer
+from skyloom.catalog.metadata import (
+    CollectionProperties,
+    TableProperties,
+    inner_place,
+    place_of,
+    read_pixels,
+    read_properties,
+)
+from skyloom.catalog.partition import partition_key
+from skyloom.catalog.remote import denied
 from skyloom.catalog.value import WELL_KNOWN_IDS, Catalog
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError, close_matches
 
 __all__ = ["Catalog", "open_catalog"]
 
+T = TypeVar("T")
 _TABLE_TYPES = ("object", "source")
 
 
@@ -75,10 +86,7 @@ def _described(descriptor: Descriptor) -> Catalog:
 
 
 def _open(location: str, descriptor: Descriptor | None) -> Catalog:
-    from hats.catalog.catalog_collection import CatalogCollection
-    from hats.io.file_io import get_upath
-
-    place = get_upath(location, **storage_options(location))
+    place = place_of(location)
     collection = None
     try:
         table = _has_table(place)
@@ -88,7 +96,8 @@ def _open(location: str, descriptor: Descriptor | None) -> Catalog:
         if not (place / "collection.properties").exists():
             raise _not_a_catalog(place)
         collection = location
-        place = CatalogCollection.resolve_inner_path(place, _collection_properties(place).hats_primary_table_url)
+        words = _checked(place / "collection.properties", _collection)
+        place = inner_place(place, words.hats_primary_table_url)
         if not _has_table(place):
             raise _not_a_catalog(place)
     return _read(place, collection, descriptor)
@@ -98,32 +107,35 @@ def _has_table(place: Any) -> bool:
     return bool((place / "hats.properties").exists() or (place / "properties").exists())
 
 
-def _collection_properties(place: Any) -> Any:
-    from hats.catalog.dataset.collection_properties import CollectionProperties
-
-    return _checked(place / "collection.properties", lambda: CollectionProperties.read_from_dir(place))
+def _collection(file: Any) -> CollectionProperties:
+    return CollectionProperties.model_validate(read_properties(file))
 
 
-def _checked(file: Any, read: Any) -> Any:
-    """Call `read`; what hats cannot make sense of becomes a DataError that names the file."""
+def _table(file: Any) -> TableProperties:
+    return TableProperties.model_validate(read_properties(file))
+
+
+def _checked(file: Any, read: Callable[[Any], T]) -> T:
+    """Read a file of metadata; what HATS does not allow becomes a DataError that names the file."""
     try:
-        return read()
-    except (ValueError, KeyError, UnicodeDecodeError) as error:
-        msg = f"{file} is no valid HATS metadata: {str(error).splitlines()[0]}; correct the file"
+        return read(file)
+    except (ValueError, KeyError, TypeError) as error:
+        said = error.errors() if isinstance(error, ValidationError) else []
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in said)
+        msg = f"{file} is no valid HATS metadata: {found or str(error).splitlines()[0]}; correct the file"
         raise DataError(msg, kind=ErrorKind.BAD_FILE, file=str(file)) from error
 
 
 def _read(place: Any, collection: str | None, descriptor: Descriptor | None) -> Catalog:
-    from hats.catalog.dataset.table_properties import TableProperties
-
-    info = _checked(place / "hats.properties", lambda: TableProperties.read_from_dir(place))
+    named = next(name for name in ("hats.properties", "properties") if (place / name).exists())
+    info = _checked(place / named, _table)
     if info.catalog_type not in _TABLE_TYPES:
         msg = (
             f"{place} is a HATS {info.catalog_type}, not a catalog of objects or sources; "
             "open the catalog that it belongs to"
         )
         raise NotFoundError(msg, kind=ErrorKind.NOT_A_CATALOG, location=str(place))
-    pixels = _pixels(place)
+    pixels = _checked(place / "partition_info.csv", lambda _: read_pixels(place))
     schema = _schema(place, pixels, info.npix_suffix)
     if descriptor is not None:
         schema = descriptor.annotate(schema)
@@ -131,12 +143,12 @@ def _read(place: Any, collection: str | None, descriptor: Descriptor | None) -> 
         name=descriptor.name if descriptor else info.catalog_name,
         root=str(place).rstrip("/"),
         schema=schema,
-        rows=None if info.total_rows is None else int(info.total_rows),
+        rows=info.total_rows,
         ra_column=_known(info.ra_column, schema, place),
         dec_column=_known(info.dec_column, schema, place),
         id_column=_id_column(schema, info, descriptor),
         healpix_column=_healpix_column(info, schema),
-        healpix_order=int(info.healpix_order if info.healpix_order is not None else 29),
+        healpix_order=29 if info.healpix_order is None else info.healpix_order,
         pixels=pixels,
         npix_suffix=info.npix_suffix,
         collection=collection,
@@ -145,7 +157,7 @@ def _read(place: Any, collection: str | None, descriptor: Descriptor | None) -> 
     )
 
 
-def _notes(info: Any, descriptor: Descriptor | None) -> dict[str, str]:
+def _notes(info: TableProperties, descriptor: Descriptor | None) -> dict[str, str]:
     said = info.model_dump(by_alias=True, exclude_none=True)
     words = {"title": "obs_title", "description": "obs_description", "licence": "obs_copyright",
              "citation": "bib_reference"}  # fmt: skip
@@ -155,30 +167,15 @@ def _notes(info: Any, descriptor: Descriptor | None) -> dict[str, str]:
     }
 
 
-def _pixels(place: Any) -> tuple[tuple[int, int], ...]:
-    from hats.catalog.partition_info import PartitionInfo
-
-    with warnings.catch_warnings():
-        # Without partition_info.csv hats lists the files, and warns that this may be slow.
-        warnings.simplefilter("ignore")
-        info = _checked(place / "partition_info.csv", lambda: PartitionInfo.read_from_dir(place))
-    return tuple((int(pixel.order), int(pixel.pixel)) for pixel in info.get_healpix_pixels())
-
-
 def _schema(place: Any, pixels: tuple[tuple[int, int], ...], npix_suffix: str) -> pa.Schema:
     """Read ``_common_metadata``, else ``_metadata``, else the first partition's own schema."""
-    from hats.io.file_io import read_parquet_metadata
-    from hats.io.paths import pixel_catalog_file
-    from hats.pixel_math import HealpixPixel
-
     candidates = [place / "dataset" / name for name in ("_common_metadata", "_metadata")]
     if pixels:
-        first = pixel_catalog_file(place, HealpixPixel(*pixels[0]), npix_suffix=npix_suffix)
+        first = place / "dataset" / f"{partition_key(*pixels[0])}{npix_suffix}"
         candidates += sorted(first.iterdir())[:1] if first.is_dir() else [first]
     for file in candidates:
         if file.exists():
-            with parquet_errors(str(file)):
-                return _without_bookkeeping(read_parquet_metadata(file).schema.to_arrow_schema())
+            return _without_bookkeeping(read_footer(str(file)).metadata().schema.to_arrow_schema())
     msg = f"{place} has no Parquet file to read a schema from: restore dataset/_common_metadata"
     raise DataError(msg, kind=ErrorKind.NO_SUCH_FILE, file=str(place / "dataset" / "_common_metadata"))
 
@@ -202,7 +199,7 @@ def _known(name: str | None, schema: pa.Schema, place: Any) -> str:
     raise DataError(msg, kind=ErrorKind.SCHEMA_DRIFT, file=f"{place}/hats.properties", column=str(name))
 
 
-def _id_column(schema: pa.Schema, info: Any, descriptor: Descriptor | None) -> str | None:
+def _id_column(schema: pa.Schema, info: TableProperties, descriptor: Descriptor | None) -> str | None:
     if descriptor is None or descriptor.id_column is None:
         stated = str((info.model_extra or {}).get("hats_cols_survey_id", ""))
         return next((name for name in (stated, *WELL_KNOWN_IDS) if name in schema.names), None)
@@ -213,7 +210,7 @@ def _id_column(schema: pa.Schema, info: Any, descriptor: Descriptor | None) -> s
     return name
 
 
-def _healpix_column(info: Any, schema: pa.Schema) -> str:
+def _healpix_column(info: TableProperties, schema: pa.Schema) -> str:
     named = info.healpix_column or "_healpix_29"
     return named if named in schema.names else ""
 
