@@ -9,8 +9,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from skyloom.cluster.forks import CAN_FORK, fork_ahead
 from skyloom.cluster.spec import ClusterSpec
 from skyloom.errors import ErrorKind, SpecError, TransientError
 
@@ -48,10 +50,15 @@ DASK_SETTINGS: dict[str, Any] = {
     "distributed.admin.system-monitor.gil.enabled": False,
     # It looks at the stack a hundred times a second: a tenth of a run of networks on all cores.
     "distributed.worker.profile.enabled": False,
-    # The page and the metrics of runs.
-    "distributed.scheduler.preload": ["skyloom.cluster.preload"],
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
 }
+LOCAL_SETTINGS: dict[str, Any] = {
+    # The page and the metrics of runs.
+    "distributed.scheduler.preload": ["skyloom.cluster.when_asked"],
+    **({"distributed.worker.multiprocessing-method": "forkserver"} if CAN_FORK else {}),
+}
+GPU_SETTINGS: dict[str, Any] = {"distributed.scheduler.preload": ["skyloom.cluster.preload"]}
+"""Workers with a GPU each are processes of their own from the start, as dask-cuda makes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ def start(spec: ClusterSpec, *, gpus: bool = False) -> Iterator[RunningCluster]:
     import dask
     import distributed  # noqa: F401  (its defaults must be there first: leaving the block would drop them)
 
-    with dask.config.set(DASK_SETTINGS):
+    with dask.config.set({**DASK_SETTINGS, **(GPU_SETTINGS if gpus else LOCAL_SETTINGS)}):
         if spec.kind == "scheduler":
             with _connect(spec) as client:
                 yield RunningCluster(client, _dashboard(client))
@@ -141,7 +148,11 @@ def _security(spec: ClusterSpec) -> Any:
 def _local(spec: ClusterSpec, *, gpus: bool) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
-    make = _one_per_gpu() if gpus else LocalCluster
+    if gpus:
+        make = _one_per_gpu()
+    else:
+        make = partial(LocalCluster, scheduler_kwargs={"dashboard": False})
+        fork_ahead((), WORKER_ENVIRONMENT)
     with _explained(), _unset(*THREADS):
         cluster = make(
             # A number that the file states; else one per core, or one per GPU, which only dask-cuda can count.

@@ -22,6 +22,7 @@ from skyloom.engine.replay import replay
 from skyloom.engine.rows import rows_digest
 from skyloom.engine.run import RunSummary, run_plan
 from skyloom.engine.seal import Manifest, seal
+from skyloom.engine.solo import SoloExecutor
 from skyloom.engine.verify import verify
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Record",
     "Rows",
     "RunSummary",
+    "SoloExecutor",
     "Splittable",
     "Task",
     "Work",

@@ -11,15 +11,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from types import MappingProxyType
 
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task
 from skyloom.errors import ErrorKind, PartitionError
 
-__all__ = ["LANES", "run_guarded"]
+__all__ = ["LANES", "Host", "run_guarded"]
 
 LANES = 3
 """Hosts per worker: while one waits for a row that hangs, the others compute."""
@@ -30,23 +31,42 @@ SILENCE = 10.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """A pool of threads does not survive a fork."""
 
-_IDLE: list[tuple[str, _Host]] = []
+_IDLE: list[tuple[str, Host]] = []
 _LOCK = threading.Lock()
 
 
-class _Host:
-    """A host process for one work."""
+class Host:
+    """A host process for one work.
 
-    def __init__(self, description: str, memory_bytes: int | None) -> None:
+    Parameters
+    ----------
+    description : str
+        `Work.to_json`.
+    memory_bytes : int or None
+        Memory of this worker.
+    isolated : bool
+        Whether rows are computed by children of the process, which they may kill.
+    environment : mapping of str to str
+        Variables that it gets beside those of this process.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        memory_bytes: int | None,
+        *,
+        isolated: bool = True,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         path = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)  # noqa: PTH100
         self._process = subprocess.Popen(
             [sys.executable, "-m", "skyloom.engine.host"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+            env={**os.environ, **environment, **ONE_THREAD, "PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C in a terminal is for the driver
         )
-        self._say({"work": description, "memory_bytes": memory_bytes})
+        self._say({"work": description, "memory_bytes": memory_bytes, "isolated": isolated})
         self._rest = b""
 
     def _say(self, line: object) -> None:
@@ -118,7 +138,7 @@ def run_guarded(
     def run(task: Task) -> Outcome:
         how = ""
         for _ in range(ATTEMPTS):
-            host = _taken(work_id) or _Host(description, memory_bytes)
+            host = _taken(work_id) or Host(description, memory_bytes)
             found = host.run(task, SILENCE * deadline_s)
             if isinstance(found, Outcome):
                 with _LOCK:
@@ -134,7 +154,7 @@ def run_guarded(
         return list(lanes.map(run, tasks))
 
 
-def _taken(work_id: str) -> _Host | None:
+def _taken(work_id: str) -> Host | None:
     """Return an idle host of this work; those of other works end."""
     with _LOCK:
         others = [host for known, host in _IDLE if known != work_id]

@@ -1,4 +1,4 @@
-"""The process that isolates suspects: one thread, the model, and children that may die.
+"""The process that isolates suspects: one thread, the model, and children that may die. Or computes a task itself.
 
 A worker starts it fresh (``python -m skyloom.engine.host``), so it has none of Dask's
 threads or locks. A task comes in as a line of JSON, beats and an outcome go out as lines.
@@ -19,6 +19,7 @@ from skyloom.engine.child import limit_memory
 from skyloom.engine.isolation import IsolatedProcessor, within
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task, Work
+from skyloom.engine.processor import Processor
 from skyloom.engine.worker import attempt
 from skyloom.storage import open_store
 
@@ -60,7 +61,7 @@ def main() -> None:
     limits = within(work.limits, first["memory_bytes"])
     if limits.confined:
         limit_memory(limits.memory_bytes)
-    processor: IsolatedProcessor | None = None
+    processor: Processor | None = None
     for line in sys.stdin.buffer:
         values = json.loads(line)
         task = Task(**{**values, "inputs": tuple(values["inputs"])})
@@ -69,7 +70,7 @@ def main() -> None:
             if processor is None:
                 module, _, name = work.entry.partition(":")
                 inner = getattr(importlib.import_module(module), name)(work.settings)
-                processor = IsolatedProcessor(inner, limits, _Beat(out))
+                processor = IsolatedProcessor(inner, limits, _Beat(out)) if first["isolated"] else inner
         except Exception as error:  # the end of a task: whatever it was, the driver decides
             outcome = Outcome.of_error(task, error)
         else:

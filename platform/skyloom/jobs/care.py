@@ -101,7 +101,7 @@ def verify_layer(
         _check_collection(found, found.reference, planned)
     if not partitions or planned is None or found.published is None:
         return Checked(found)
-    workers = Workers(where, announce=False, gpus=planned.on_gpu)
+    workers = Workers.of(planned, where, announce=False)
     return Checked(
         found, replay(found.published, planned.plan, workers.executor, partitions=partitions, seed=seed)
     )
@@ -172,7 +172,7 @@ def repair_layer(
     """
     where = _cluster(cluster)
     planned = plan_job(job if isinstance(job, JobSpec) else load_job(job), store=store, cluster=where)
-    workers = Workers(where, announce=False, gpus=planned.on_gpu)
+    workers = Workers.of(planned, where, announce=False)
     layer = planned.job.layer
     done = repair(
         planned.store, layer, planned.plan, workers.executor,

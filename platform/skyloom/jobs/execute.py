@@ -9,15 +9,26 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from skyloom.catalog.face import extension_face, layer_face
-from skyloom.cluster import ClusterSpec, RunningCluster, resolve, start
+from skyloom.cluster import WORKER_ENVIRONMENT, ClusterSpec, RunningCluster, fork_ahead, resolve, start
 from skyloom.cluster.announce import ROUTE, Announcer
-from skyloom.engine import Executor, InProcessExecutor, Journal, Manifest, Record, history, publish, run_plan, seal
+from skyloom.engine import (
+    Executor,
+    InProcessExecutor,
+    Journal,
+    Manifest,
+    Record,
+    SoloExecutor,
+    history,
+    publish,
+    run_plan,
+    seal,
+)
 from skyloom.engine.events import both
 from skyloom.engine.lease import held
 from skyloom.engine.publish import Reference, published
@@ -129,7 +140,7 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
     if other:
         logger.warning("%s", other)
     announcer = Announcer(planned.job.layer, planned.job_id)
-    workers = Workers(cluster, announce=progress, gpus=planned.on_gpu, announcer=announcer)
+    workers = Workers.of(planned, cluster, announce=progress, announcer=announcer)
     with show_progress(planned.job.layer, shown=progress) as show:
         summary = run_plan(
             planned.plan,
@@ -147,7 +158,22 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
 
 
 class Workers:
-    """Workers, started when the first is needed; `executor` is what the engine asks for."""
+    """Workers, started when the first is needed; `executor` is what the engine asks for.
+
+    Parameters
+    ----------
+    cluster : ClusterSpec or RunningCluster
+    announce : bool
+        Whether to say on stderr where the dashboard is.
+    gpus : bool
+        Whether local workers get a GPU each.
+    announcer : Announcer, optional
+        Tells the scheduler of the run.
+    alone : bool
+        Whether there is one task, for which a process will do where workers would be local.
+    imports : sequence of str
+        Modules that local workers need.
+    """
 
     def __init__(
         self,
@@ -156,18 +182,48 @@ class Workers:
         announce: bool,
         gpus: bool = False,
         announcer: Announcer | None = None,
+        alone: bool = False,
+        imports: Sequence[str] = (),
     ) -> None:
         self.cluster = cluster
         self.gpus = gpus
         self.announcer = announcer
         self.announce = announce
+        self.imports = imports
+        local = isinstance(cluster, ClusterSpec) and cluster.kind == "local" and not gpus
+        self.alone = local and alone
         self.dashboard: str | None = None
+        if local and not alone:
+            fork_ahead(imports, WORKER_ENVIRONMENT)
+
+    @classmethod
+    def of(
+        cls,
+        planned: JobPlan,
+        cluster: ClusterSpec | RunningCluster,
+        *,
+        announce: bool,
+        announcer: Announcer | None = None,
+    ) -> Workers:
+        """Return those for a job."""
+        return cls(
+            cluster,
+            announce=announce,
+            gpus=planned.on_gpu,
+            announcer=announcer,
+            alone=len(planned.tasks) == 1,
+            imports=planned.imports,
+        )
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
         """Yield an executor on the cluster, which is started for it unless it runs."""
         if isinstance(self.cluster, RunningCluster):
             with self._of(self.cluster) as executor:
+                yield executor
+            return
+        if self.alone:
+            with closing(SoloExecutor(WORKER_ENVIRONMENT, memory_bytes=self.cluster.memory_bytes)) as executor:
                 yield executor
             return
         with start(self.cluster, gpus=self.gpus) as running:

@@ -23,6 +23,7 @@ from skyloom.jobs.numerics import Numerics, elsewhere, shown
 from skyloom.jobs.sources import Source, bind
 from skyloom.jobs.spec import JobSpec
 from skyloom.jobs.tensors import AHEAD, TensorSource, bind_tensors, task_digest
+from skyloom.models import registry
 from skyloom.runtime.scoring import layer_columns
 from skyloom.storage import Store, check_name, open_store
 
@@ -83,6 +84,13 @@ class JobPlan:
     def on_gpu(self) -> bool:
         """Whether networks compute on a GPU."""
         return self.numerics is not None and self.numerics.on_gpu
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """Modules that every worker needs before its first row; pandas, since pyarrow asks for it at its first array."""
+        entry = self.plan.entry.partition(":")[0]
+        networks = ("torch", "skyloom.runtime.networks") if self.numerics is not None else ()
+        return ("pandas", "skyloom.engine.on_dask", entry, registry.module_of(self.model.name), *networks)
 
     @property
     def computing(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from skyloom.errors import ErrorKind, SpecError, close_matches
 from skyloom.runtime.contract import System
 
-__all__ = ["companion", "modules", "names", "system"]
+__all__ = ["companion", "module_of", "modules", "names", "system"]
 
 _SYSTEMS = {
     "alert-stamp": "skyloom.models.alert_stamp",
@@ -37,8 +37,8 @@ def modules() -> tuple[str, ...]:
     return tuple(sorted(_SYSTEMS.values()))
 
 
-def system(name: str) -> System:
-    """Import and return the system called `name`.
+def module_of(name: str) -> str:
+    """Return the name of the module of the system called `name`.
 
     Raises
     ------
@@ -48,7 +48,18 @@ def system(name: str) -> System:
     if name not in _SYSTEMS:
         msg = f"there is no model {name!r}; {close_matches(name, _SYSTEMS)}"
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_MODEL, model=name)
-    return cast("System", import_module(_SYSTEMS[name]))
+    return _SYSTEMS[name]
+
+
+def system(name: str) -> System:
+    """Import and return the system called `name`.
+
+    Raises
+    ------
+    SpecError
+        As `module_of`.
+    """
+    return cast("System", import_module(module_of(name)))
 
 
 def companion(name: str, modules: Mapping[str, str], *, nothing: str) -> Any:
