@@ -147,6 +147,21 @@ def fetched(cluster, route: str) -> str:
     return urllib.request.urlopen(cluster.dashboard.replace("/status", route), timeout=30).read().decode()
 
 
+def test_the_dashboard_of_a_local_cluster_is_built_when_somebody_asks_for_it():
+    with start(ClusterSpec(workers=1, dashboard="127.0.0.1:0")) as running:
+        applications = running.client.cluster.scheduler.http_application.applications
+        (waiting,) = applications
+        assert "skyloom" in fetched(running, "/metrics")
+        assert fetched(running, "/health") == "ok"
+        assert applications == [waiting]
+
+        assert "skyloom" in fetched(running, ROUTE)
+        assert len(applications) == 1
+        assert applications != [waiting]
+        for page in ("/status", "/workers", "/tasks", ROUTE):
+            assert "<html" in fetched(running, page), page
+
+
 def metrics(cluster) -> dict[str, float]:
     text = fetched(cluster, "/metrics")
     return {

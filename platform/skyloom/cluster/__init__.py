@@ -3,10 +3,9 @@
 from skyloom.cluster.certificates import Certificates, make_certificates
 from skyloom.cluster.forks import fork_ahead
 from skyloom.cluster.spec import ClusterSpec, resolve
-from skyloom.cluster.start import WORKER_ENVIRONMENT, RunningCluster, start
+from skyloom.cluster.start import RunningCluster, start, worker_environment
 
 __all__ = [
-    "WORKER_ENVIRONMENT",
     "Certificates",
     "ClusterSpec",
     "RunningCluster",
@@ -14,4 +13,5 @@ __all__ = [
     "make_certificates",
     "resolve",
     "start",
+    "worker_environment",
 ]

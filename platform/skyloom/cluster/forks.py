@@ -31,8 +31,9 @@ def fork_ahead(imports: Sequence[str], environment: Mapping[str, str]) -> None:
     """
     if not CAN_FORK:
         return
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
+    resource_tracker.ensure_running()  # the first time, it would let interrupts through again
     forkserver.set_forkserver_preload(["distributed", *imports])
     with _changed(environment), _without_interrupts():
         forkserver.ensure_running()

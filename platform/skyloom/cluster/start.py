@@ -19,7 +19,7 @@ from skyloom.errors import ErrorKind, SpecError, TransientError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["WORKER_ENVIRONMENT", "RunningCluster", "start"]
+__all__ = ["WORKER_ENVIRONMENT", "RunningCluster", "start", "worker_environment"]
 
 CONNECT_TIMEOUT_S = 20
 
@@ -35,6 +35,12 @@ WORKER_ENVIRONMENT = {
     **THREADS,
 }
 """What a worker process needs before it starts; whoever starts workers sets it for them."""
+
+
+def worker_environment() -> dict[str, str]:
+    """Return `WORKER_ENVIRONMENT`, but for what this process has set of the allocator itself."""
+    return {**{name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()}, **THREADS}
+
 
 # Measured with distributed 2026.7 under faults; each line is a way in which a run hung or
 # blamed innocent partitions without it.
@@ -152,7 +158,7 @@ def _local(spec: ClusterSpec, *, gpus: bool) -> Iterator[Client]:
         make = _one_per_gpu()
     else:
         make = partial(LocalCluster, scheduler_kwargs={"dashboard": False})
-        fork_ahead((), WORKER_ENVIRONMENT)
+        fork_ahead((), worker_environment())
     with _explained(), _unset(*THREADS):
         cluster = make(
             # A number that the file states; else one per core, or one per GPU, which only dask-cuda can count.

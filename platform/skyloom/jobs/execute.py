@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skyloom.catalog.face import extension_face, layer_face
-from skyloom.cluster import WORKER_ENVIRONMENT, ClusterSpec, RunningCluster, fork_ahead, resolve, start
+from skyloom.cluster import ClusterSpec, RunningCluster, fork_ahead, resolve, start, worker_environment
 from skyloom.cluster.announce import ROUTE, Announcer
 from skyloom.engine import (
     Executor,
@@ -194,7 +194,7 @@ class Workers:
         self.alone = local and alone
         self.dashboard: str | None = None
         if local and not alone:
-            fork_ahead(imports, WORKER_ENVIRONMENT)
+            fork_ahead(imports, worker_environment())
 
     @classmethod
     def of(
@@ -223,7 +223,7 @@ class Workers:
                 yield executor
             return
         if self.alone:
-            with closing(SoloExecutor(WORKER_ENVIRONMENT, memory_bytes=self.cluster.memory_bytes)) as executor:
+            with closing(SoloExecutor(worker_environment(), memory_bytes=self.cluster.memory_bytes)) as executor:
                 yield executor
             return
         with start(self.cluster, gpus=self.gpus) as running:

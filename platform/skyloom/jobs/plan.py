@@ -87,7 +87,7 @@ class JobPlan:
 
     @property
     def imports(self) -> tuple[str, ...]:
-        """Modules that every worker needs before its first row; pandas, since pyarrow asks for it at its first array."""
+        """Modules that every worker needs; pandas, since pyarrow looks for it when it makes its first array."""
         entry = self.plan.entry.partition(":")[0]
         networks = ("torch", "skyloom.runtime.networks") if self.numerics is not None else ()
         return ("pandas", "skyloom.engine.on_dask", entry, registry.module_of(self.model.name), *networks)

@@ -1,0 +1,103 @@
+"""Local workers are forked from one process that imported for all of them, and that has their allocator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from skyloom.cluster.forks import CAN_FORK
+
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(not CAN_FORK, reason="workers are spawned here")]
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from skyloom.cluster import ClusterSpec, fork_ahead, start, worker_environment
+
+
+def found():
+    parent = Path(f"/proc/{os.getppid()}")
+    return {
+        "parent": os.getppid(),
+        "imported": "colorsys" in sys.modules,
+        "started with": dict(w.split("=", 1) for w in (parent / "environ").read_text().split("\\0") if w),
+        "blocked": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+    }
+
+
+if __name__ == "__main__":
+    fork_ahead(("colorsys", "no_such_module_anywhere"), worker_environment())
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with start(ClusterSpec(workers=2, dashboard="")) as running:
+        seen = list(running.client.run(found).values())
+    assert len(seen) == 2
+    assert len({one["parent"] for one in seen} - {os.getpid()}) == 1, "both were forked from one other process"
+    assert all(one["imported"] for one in seen)
+    assert all(one["blocked"] for one in seen), "Ctrl-C in a terminal is for the driver"
+    for name, value in worker_environment().items():
+        assert seen[0]["started with"][name] == value, name
+    print("as it should be")
+"""
+
+
+def run(script: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    return subprocess.run(
+        [sys.executable, str(script)], check=False, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "driver.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_workers_are_forked_from_one_process_that_imported_for_them(script):
+    done = run(script, OMP_NUM_THREADS="16")
+
+    assert done.stdout == "as it should be\n", done.stderr
+
+
+def test_what_a_user_says_of_the_allocator_wins(script):
+    done = run(script, MALLOC_ARENA_MAX="2")
+
+    assert done.stdout == "as it should be\n", done.stderr
+
+
+def test_a_driver_that_is_killed_leaves_no_process(tmp_path):
+    path = tmp_path / "driver.py"
+    path.write_text(
+        "import os, signal\nfrom skyloom.cluster import ClusterSpec, start\n\n\n"
+        "if __name__ == '__main__':\n"
+        "    with start(ClusterSpec(workers=2, dashboard='')) as running:\n"
+        "        workers = running.client.run(os.getpid).values()\n"
+        "        print(*workers, *set(running.client.run(os.getppid).values()), flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = run(path)
+
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 3
+    assert done.returncode == -signal.SIGKILL
+    for pid in pids:
+        assert ends(pid), pid
+
+
+def ends(pid: int) -> bool:
+    import psutil
+
+    try:
+        psutil.Process(pid).wait(timeout=20)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return False
+    return True
