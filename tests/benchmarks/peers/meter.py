@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import resource
 import subprocess
 import time
@@ -13,6 +15,9 @@ import psutil
 
 __all__ = ["Used", "metered"]
 
+ORPHANS_S = 3.0
+"""How long to wait, after a command has ended, for processes of it that have not: their time counts too."""
+PR_SET_CHILD_SUBREAPER = 36
 TICK_S = 0.1
 """Time between two looks at the processes: more would take the time of a core itself."""
 
@@ -38,6 +43,7 @@ def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s
     RuntimeError
         If it fails or takes longer than `timeout_s`; with the end of what it said.
     """
+    _adopt()
     before, started = _waited_s(), time.perf_counter()
     process = subprocess.Popen(
         list(command), env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -57,11 +63,33 @@ def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s
             raise RuntimeError(f"{command[0]} took longer than {timeout_s:.0f} s:\n{''.join(output)[-2000:]}")
         time.sleep(TICK_S)
     wall_s = time.perf_counter() - started
+    _wait_for_orphans(known)
     reader.join(timeout=5)
     text = "".join(output)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{text[-3000:]}")
     return Used(wall_s, max(sum(cpu_s.values()), _waited_s() - before), peak, text)
+
+
+def _adopt() -> None:
+    """Become, on Linux, the parent of processes whose parent ends: then they can be waited for."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _wait_for_orphans(known: Mapping[int, psutil.Process]) -> None:
+    """Wait for processes that outlive the command for a moment, so that all of their time is known."""
+    end = time.monotonic() + ORPHANS_S
+    left = set(known)
+    while left and time.monotonic() < end:
+        for pid in tuple(left):
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                ended = True
+            if ended:
+                left.discard(pid)
+        time.sleep(TICK_S / 10)
 
 
 def _reader(process: subprocess.Popen[str], output: list[str]) -> object:
