@@ -85,7 +85,7 @@ def _waited_s() -> float:
 
 
 def _look(known: dict[int, psutil.Process], cpu_s: dict[int, float]) -> tuple[int, int]:
-    """Note the CPU time of every process known, find their children; return the memory of all, and of the largest."""
+    """Note the CPU time of every process known, find their children; return memory of all and of the largest."""
     for process in psutil.process_iter(["ppid"]):
         if process.info["ppid"] in known:
             known.setdefault(process.pid, process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from skyloom.jobs.spec import parse_job
 from skyloom.models import registry
 from tests.benchmarks.peers.plain import CORES
 
-__all__ = ["SYSTEMS", "Processing", "planned_job", "run_job"]
+__all__ = ["SYSTEMS", "TILE", "Processing", "planned_job", "run_job"]
 
 SYSTEMS = {f"bench-{name}": f"tests.benchmarks.peers.{name}.by_skyloom" for name in ("table", "images", "curves")}
+TILE = "SKYLOOM_BENCH_TILE_ROWS"
+"""Variable with another tile than the system's own: for tiny partitions, a tile of thousands is mostly padding."""
 
 
 class Processing(Scoring):
@@ -43,7 +46,8 @@ def planned_job(name: str, out: Path, given: Mapping[str, Any], *, batch_rows: i
     """
     registry._SYSTEMS.update(SYSTEMS)
     named = dict.fromkeys(("job", "model", "layer"), name)
-    job = parse_job({**named, "input": dict(given), "run": {"batch_rows": batch_rows}}, where="the benchmark")
+    how = {"batch_rows": batch_rows, **({"tile_rows": int(os.environ[TILE])} if TILE in os.environ else {})}
+    job = parse_job({**named, "input": dict(given), "run": how}, where="the benchmark")
     planned = plan_job(job, store=out)
     return replace(planned, plan=replace(planned.plan, entry=f"{__name__}:{Processing.__name__}"))
 
