@@ -3,7 +3,8 @@
 ``python -m tests.benchmarks.predicted [--jobs table,curves,images] [--size small] [--partitions 3] [--keep DIR]``
 
 Jobs of `tests.benchmarks.peers`: each is priced by a few of its partitions for one worker per core, then run, and
-both are printed side by side. The catalogs are simulated; what they cost is not.
+both are printed side by side. The catalogs are simulated; what they cost is not. With ``--for-rows`` nothing is
+run: what ``skyloom run --plan --calibrate`` prints for a catalog of so many rows like these is printed instead.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skyloom.cli.costs import Scale, show_cost
 from skyloom.jobs.calibrate import cost_of
 from skyloom.jobs.cost import Cost
+from skyloom.jobs.plan import JobPlan
 from tests.benchmarks.peers.meter import Used, metered
 from tests.benchmarks.peers.our_job import planned_job
 from tests.benchmarks.peers.plain import CORES
@@ -55,14 +58,38 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=3)
     parser.add_argument("--rows", type=int, help="instead of the size's own")
     parser.add_argument("--keep", type=Path, help="folder in which inputs are made, and kept")
+    parser.add_argument("--for-rows", type=int)
+    parser.add_argument("--partition-rows", type=int)
+    parser.add_argument("--for-workers", type=int, nargs="+", default=[16, 128])
+    parser.add_argument("--model-rows-per-s", type=float, help="of one worker: of a GPU")
+    parser.add_argument("--store-bytes-per-s", type=float)
     options = parser.parse_args()
     for name in options.jobs.split(","):
         job = importlib.import_module(f"tests.benchmarks.peers.{name}.contest").JOB
         with tempfile.TemporaryDirectory(prefix="skyloom-bench-") as scratch:
             rows = options.rows or job.rows[options.size]
             place = job.make(options.keep / f"{name}-{rows}" if options.keep else Path(scratch), rows)
-            cost, used, written = compared(name, place, Path(scratch) / "out", partitions=options.partitions)
+            out = Path(scratch) / "out"
+            if options.for_rows:
+                cost = cost_of(_planned(name, place, out), partitions=options.partitions)
+                show_cost(_scale(options).applied(cost), options.for_workers)
+                continue
+            cost, used, written = compared(name, place, out, partitions=options.partitions)
         _say(f"{job.title}, {cost.rows:,} rows in {cost.partitions} partitions", cost, used, written)
+
+
+def _scale(options: argparse.Namespace) -> Scale:
+    return Scale(
+        for_rows=options.for_rows,
+        partition_rows=options.partition_rows,
+        model_rows_per_s=options.model_rows_per_s,
+        store_bytes_per_s=options.store_bytes_per_s,
+    )
+
+
+def _planned(name: str, place: Path, out: Path) -> JobPlan:
+    asked = JOBS[name]
+    return planned_job(f"bench-{name}", out, asked.given(place), batch_rows=asked.batch_rows)
 
 
 def compared(name: str, place: Path, out: Path, *, partitions: int) -> tuple[Cost, Used, int]:
@@ -79,8 +106,7 @@ def compared(name: str, place: Path, out: Path, *, partitions: int) -> tuple[Cos
     partitions : int
         That price it.
     """
-    asked = JOBS[name]
-    planned = planned_job(f"bench-{name}", out, asked.given(place), batch_rows=asked.batch_rows)
+    planned = _planned(name, place, out)
     cost = cost_of(planned, partitions=partitions)
     path = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
     words = [sys.executable, "-m", f"tests.benchmarks.peers.{name}.by_skyloom", str(place), str(out)]

@@ -12,7 +12,7 @@ from skyloom.jobs.calibrate import calibrate, cost_of, sampled
 from skyloom.jobs.cost import Assumptions, Calibration, Cost, Sample, equal_tasks
 from skyloom.jobs.plan import plan_job
 
-FREE = Assumptions(driver_s=0.0, cluster_s=0.0, plan_s=0.0)
+FREE = Assumptions(driver_s=0.0, cluster_s=0.0, cluster_cpu_s=0.0, worker_cpu_s=0.0, plan_s=0.0)
 
 
 def sample(weight, *, rows=10, seconds=(0.1, 0.6, 0.3), scale=1.0):

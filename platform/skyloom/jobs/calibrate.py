@@ -27,6 +27,7 @@ from skyloom.engine.worker import commit, load, prepare, register
 from skyloom.errors import ErrorKind, PartitionError, SpecError
 from skyloom.jobs.cost import Assumptions, Calibration, Cost, Sample
 from skyloom.jobs.plan import JobPlan
+from skyloom.jobs.scoring import Scoring
 from skyloom.storage import LocalStore
 
 __all__ = ["calibrate", "cost_of", "sampled"]
@@ -179,13 +180,23 @@ def _measured(work_id: str, tasks: Sequence[Task], *, started: float, budget_s: 
         spent_s = time.perf_counter() - since_s
         if samples and spent_s + sum(samples[-1].seconds) * task.size_bytes / samples[-1].weight_bytes > budget_s:
             break
-        samples.append(_sample(work, store, task, begun, base_bytes=int(start["memory_bytes"])))
+        beside = _Taken(0.0, 0.0)
+        if isinstance(processor, Scoring) and processor.stores:
+            _, beside = _clocked(processor.split(task).read_tensors)
+        samples.append(_sample(work, store, task, begun, beside, base_bytes=int(start["memory_bytes"])))
     return {**start, "samples": [asdict(sample) for sample in samples]}
 
 
 def _sample(
-    work: Work, store: LocalStore, task: Task, begun: Callable[[Task], Callable[[], object]], *, base_bytes: int
+    work: Work,
+    store: LocalStore,
+    task: Task,
+    begun: Callable[[Task], Callable[[], object]],
+    tensors: _Taken,
+    *,
+    base_bytes: int,
 ) -> Sample:
+    """Do one task; of what it computes in, reading tensors took what it took just before, by itself."""
     before = _read_bytes()
     compute, read = _clocked(lambda: begun(task))
     computed, model = _clocked(compute)
@@ -196,8 +207,8 @@ def _sample(
         key=task.key,
         rows=task.rows,
         weight_bytes=task.size_bytes,
-        seconds=(read.wall_s, model.wall_s, write.wall_s),
-        cpu_s=(read.cpu_s, model.cpu_s, write.cpu_s),
+        seconds=(read.wall_s + tensors.wall_s, max(0.0, model.wall_s - tensors.wall_s), write.wall_s),
+        cpu_s=(read.cpu_s + tensors.cpu_s, max(0.0, model.cpu_s - tensors.cpu_s), write.cpu_s),
         read_bytes=task.size_bytes if before is None or after is None else after - before,
         written_bytes=outcome.size_bytes + store.size(record),
         memory_bytes=max(0, _peak_bytes() - base_bytes),

@@ -66,14 +66,18 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What a calibration does not see. The defaults are what ``make bench-scale`` prints, rounded up."""
+    """What a calibration does not see. Defaults are what ``make bench-scale`` prints on two cores, rounded up."""
 
-    driver_s: float = 0.002
+    driver_s: float = 0.003
     """CPU seconds of driver and scheduler per partition."""
     driver_bytes: int = 1024
     """Memory that driver and scheduler grow by per partition."""
     cluster_s: float = 4.0
-    """From the command until a scheduler and its workers are reached."""
+    """By the clock, of planning, scheduler and connections, before a worker begins to start."""
+    cluster_cpu_s: float = 4.0
+    """CPU seconds of the same."""
+    worker_cpu_s: float = 1.7
+    """CPU seconds of Dask's own process around each worker."""
     plan_s: float = 0.0001
     """Planning and sealing, per partition."""
     model_rows_per_s: float | None = None
@@ -208,7 +212,8 @@ class Cost:
         around_s = said.cluster_s + self.calibration.start_s + said.plan_s * self.partitions
         wall_s = around_s + max(span_s, scheduler_s, store_s)
         low, high = self.spread or (None, None)
-        cpu_s = float(self._cpu().sum()) + workers * self.calibration.start_cpu_s
+        cpu_s = float(self._cpu().sum()) + said.cluster_cpu_s
+        cpu_s += workers * (self.calibration.start_cpu_s + said.worker_cpu_s)
         cpu_s += (said.driver_s + said.plan_s) * self.partitions
         return Estimate(
             workers=workers,
