@@ -62,6 +62,18 @@ def test_a_partition_costs_a_time_of_its_own_and_one_per_byte():
     assert Cost(found, tasks(1, weight=500), FREE).spread == pytest.approx((1.0, 1.0))
 
 
+def test_samples_of_one_size_are_taken_per_byte():
+    found = calibration(sample(100), sample(110), sample(120))
+    ten = Cost(found, tasks(1, weight=1000), FREE).on(1).wall_s
+    assert ten == pytest.approx(10 * Cost(found, tasks(1, weight=100), FREE).on(1).wall_s)
+
+
+def test_memory_is_that_of_the_largest_sample_and_projected_beyond_it():
+    cost = Cost(calibration(), tasks(5), FREE, row_bytes=7.0)
+    assert cost.worker_bytes == 1000 + 2 * 300
+    assert replace(cost, tasks=tasks(5, rows=110)).worker_bytes == 1000 + 2 * (300 + 700)
+
+
 def test_the_range_is_that_of_the_samples_about_the_fit():
     found = calibration(sample(100, scale=0.5), sample(100), sample(100, scale=1.5))
     estimate = Cost(found, tasks(64), FREE).on(1)

@@ -20,7 +20,7 @@ from typing import TypeVar
 import psutil  # type: ignore[import-untyped]
 
 from skyloom.cluster.start import WORKER_ENVIRONMENT
-from skyloom.engine import Journal, Plan, Task
+from skyloom.engine import DECOMPRESSION, Journal, Plan, Task
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Work
 from skyloom.engine.worker import commit, load, prepare, register
@@ -66,7 +66,9 @@ def cost_of(planned: JobPlan, *, partitions: int = PARTITIONS, assumptions: Assu
     """
     tasks = weighed(planned)
     calibration = calibrate(planned.plan, sampled(tasks, partitions), on_gpu=planned.on_gpu)
-    return Cost(calibration, tasks, assumptions or Assumptions(), planned.job.run.partitions_per_task)
+    row_bytes = DECOMPRESSION * planned.plan.size_bytes / max(1, planned.rows) + 8 * len(planned.schema)
+    said = assumptions or Assumptions()
+    return Cost(calibration, tasks, said, planned.job.run.partitions_per_task, row_bytes)
 
 
 def weighed(planned: JobPlan) -> tuple[Task, ...]:

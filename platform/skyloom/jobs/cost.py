@@ -24,6 +24,8 @@ __all__ = ["Assumptions", "Calibration", "Cost", "Estimate", "Sample", "equal_ta
 STEPS = ("reading", "model", "writing")
 HELD = 2
 """Partitions in memory as a calibration sees one: the next one's input and the last one's output make another."""
+ALIKE = 3
+"""Samples whose sizes differ by less do not tell a time of its own from one per byte: it is all taken per byte."""
 FEW_PARTITIONS = 1.25
 """A run that takes so many times its work over its workers waits for its last partitions."""
 
@@ -114,6 +116,7 @@ class Cost:
     assumptions : Assumptions
     group_tasks : int, optional
         As the job says; see `skyloom.engine.dispatch.grouped`.
+    row_bytes : float
 
     Raises
     ------
@@ -125,6 +128,8 @@ class Cost:
     tasks: tuple[Task, ...]
     assumptions: Assumptions = field(default_factory=Assumptions)
     group_tasks: int | None = None
+    row_bytes: float = 0.0
+    """Memory per row of partitions with more rows than those measured, as the plan projects it."""
 
     def __post_init__(self) -> None:
         if not (self.tasks and self.calibration.samples):
@@ -161,7 +166,9 @@ class Cost:
     @property
     def worker_bytes(self) -> int:
         """Memory of one worker at its largest partition, one more read ahead and one committed behind."""
-        grown = self._at([s.memory_bytes for s in self._samples]).max()
+        most = max(task.rows for task in self.tasks)
+        larger = max(0, most - max(s.rows for s in self._samples))
+        grown = max(s.memory_bytes for s in self._samples) + larger * self.row_bytes
         return int(self.calibration.memory_bytes + HELD * grown)
 
     @property
@@ -275,7 +282,7 @@ def _line(weights: Sequence[float], found: Sequence[float]) -> tuple[float, floa
     from scipy.optimize import nnls
 
     x, y = np.asarray(weights, float), np.maximum(np.asarray(found, float), 1e-12)
-    if len(x) == 1 or x.min() == x.max():
+    if x.max() < ALIKE * x.min():
         return 0.0, float(y.mean() / max(x.mean(), 1.0))
     scale = x.max()
     (alone, per_scale), _ = nnls(np.stack([1 / y, x / scale / y], axis=1), np.ones(len(x)))
