@@ -14,6 +14,7 @@
 #   make bench-images  the one on images alone; BENCH_FLAGS="--size large --rounds 3" and the like for both
 #   make bench-query  five million rows and two layers: a cone with and without pruning, layers against one dataset (minutes)
 #   make bench-scale  what 10^3 to 10^5 partitions cost where there is nothing to compute; start-up (half an hour)
+#   make bench-plan   three jobs priced by a few of their partitions, then run: predicted and measured (minutes)
 #   make bench-explorer  first paint, zoom and object of the page over 5 million objects, in a browser (minutes)
 #   make clean      remove .venv, demo-output and all caches
 #
@@ -44,7 +45,7 @@ SKYLOOM_DATA ?= ../shared/data
 override SKYLOOM_DATA := $(abspath $(SKYLOOM_DATA))
 export SKYLOOM_DATA
 
-.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-scale bench-explorer bench-peers bench-images clean venv venv-dev
+.PHONY: help demo test test-slow faults soak lint weights bench bench-lightcurves bench-query bench-scale bench-plan bench-explorer bench-peers bench-images clean venv venv-dev
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -122,6 +123,9 @@ bench-query: $(tools)
 
 bench-scale: $(tools)
 	@PYTHONPATH=platform $(bin)/python -m tests.benchmarks.scale $(BENCH_FLAGS)
+
+bench-plan: $(tools)
+	@PYTHONPATH=platform $(bin)/python -m tests.benchmarks.predicted $(BENCH_FLAGS)
 
 bench-explorer: $(tools)
 	@$(bin)/python -m tests.benchmarks.explorer $(BENCH_FLAGS)

@@ -51,7 +51,7 @@ from skyloom.engine import (
 from skyloom.engine.dispatch import Executor
 from skyloom.engine.overlap import Steps, overlapped
 from skyloom.engine.processor import begin
-from skyloom.engine.worker import _footer, _load, check_computed
+from skyloom.engine.worker import _footer, check_computed, load
 from skyloom.storage import LocalStore
 from tests.benchmarks.interleaved import ratios, say, take_turns
 
@@ -194,7 +194,7 @@ def plain_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -
     """Do some tasks as a run without a protocol does."""
     del guarded
     processor: Any
-    work, processor = _load(work_id)
+    work, processor = load(work_id)
 
     def prepare(task: Task) -> Callable[[], Computed]:
         table = processor.read(task)
@@ -211,7 +211,7 @@ def plain_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -
 def checked_group(work_id: str, tasks: Sequence[Task], *, guarded: bool = False) -> list[Outcome]:
     """Do some tasks as the engine does, up to the bytes."""
     del guarded
-    work, processor = _load(work_id)
+    work, processor = load(work_id)
 
     def write(task: Task, computed: Computed) -> Outcome:
         footer = _footer(work, task, computed, columns=check_computed(work, task, computed))

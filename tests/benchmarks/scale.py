@@ -3,10 +3,12 @@
 ``python -m tests.benchmarks.scale [--most 100000] [--dask 10000] [--rounds 3]``
 
 ``growth``
-    Plan, dispatch, commit and resume of 10^3, 10^4, … partitions of ten rows in one process: CPU
-    milliseconds per partition, and the most memory; then what memory grows by per partition.
+    Plan, dispatch and commit, seal and resume of 10^3, 10^4, … partitions of ten rows in one process: CPU
+    milliseconds per partition, bytes that the job says of each in its own files, and the most memory; then what
+    memory grows by per partition.
 ``dask``
-    The same on a cluster of two workers: memory of the process that holds driver and scheduler.
+    The same on a cluster of two workers that has started: CPU of driver and scheduler, which are one process, and
+    of the workers; memory of the former.
 ``writers``
     A small network over tiny partitions of a catalog, by a durable job and by LSDB's `map_partitions`
     and `write_catalog`: CPU of all processes, start-up left out by taking the difference of two sizes.
@@ -27,10 +29,11 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,6 +41,7 @@ from skyloom.catalog.partition import partition_key
 from skyloom.storage import LocalStore
 from tests.benchmarks.interleaved import clocked, say
 from tests.benchmarks.peers.meter import Used, metered
+from tests.benchmarks.peers.our_job import TILE
 from tests.benchmarks.peers.race import ENVIRONMENT
 from tests.benchmarks.peers.table.data import columns
 from tests.benchmarks.recovery import again, in_process, plan_of
@@ -48,8 +52,10 @@ __all__ = ["growth_of", "main", "many_partitions"]
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024
-TINY = (100, 600)
+TINY = (200, 1200)
 """Partitions of the two sizes whose difference is taken."""
+TINY_TILE = "64"
+"""Rows of our network's tile for them; theirs computes the ten rows that there are."""
 CLUSTER = """
 import os
 from distributed import Client, LocalCluster
@@ -57,6 +63,10 @@ with LocalCluster(n_workers={cores}, threads_per_worker=1, dashboard_address=Non
     client.submit(abs, -1).result()
 """
 PLAN_ORDER = 7
+WARM = 50
+"""Partitions that workers do before anything is measured."""
+OWN_FILES = ("job.json", "manifest.parquet")
+"""Files of a job that have a line for each partition."""
 
 
 def main() -> None:
@@ -98,7 +108,7 @@ def growth_of(partitions: int, *, workers: int = 0) -> dict[str, float]:
     """
     from skyloom.cluster import ClusterSpec
     from skyloom.cluster.start import start
-    from skyloom.engine import run_plan
+    from skyloom.engine import Journal, run_plan, seal
     from skyloom.engine.on_dask import DaskExecutor
 
     with tempfile.TemporaryDirectory(prefix="skyloom-bench-") as folder:
@@ -106,23 +116,49 @@ def growth_of(partitions: int, *, workers: int = 0) -> dict[str, float]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         plans = []
         taken["plan"] = clocked(lambda: plans.append(plan_of(partitions)))
+        theirs_s = 0.0
         if workers:
             with start(ClusterSpec(workers=workers, dashboard="")) as cluster:
                 executor = DaskExecutor(cluster.client)
+                run_plan(plan_of(WARM), LocalStore(f"{folder}/warm"), lambda: nullcontext(executor))
+                theirs_s = -_children_s()
                 taken["run"] = clocked(lambda: run_plan(plans[0], store, lambda: nullcontext(executor)))
+                theirs_s += _children_s()
         else:
             taken["run"] = clocked(lambda: run_plan(plans[0], store, in_process))
+        journal = Journal(store, plans[0].layer, plans[0].job_id)
+        records = tuple(journal.records(plans[0].tasks))
+        taken["seal"] = clocked(lambda: seal(journal, plans[0], records, face={}, provenance={}))
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         taken["resume"] = clocked(lambda: again(plans[0], store))
+        sizes = {name: store.size(journal.name(name)) / partitions for name in OWN_FILES}
+        log = sum(file.stat().st_size for file in store.path(journal.name("log")).iterdir()) / partitions
     spent = {f"{name}_ms": 1e3 * one.cpu_s / partitions for name, one in taken.items()}
-    return {"partitions": partitions, **spent, "wall_s": taken["run"].wall_s, "peak_kib": most, "base_kib": before}
+    return {
+        "partitions": partitions,
+        **spent,
+        "workers_ms": 1e3 * theirs_s / partitions,
+        "wall_s": taken["run"].wall_s,
+        "peak_kib": most,
+        "base_kib": before,
+        "own_bytes": sum(sizes.values()),
+        "log_bytes": log,
+        "record_bytes": len(records[0].to_json()),
+    }
+
+
+def _children_s() -> float:
+    """Return the CPU seconds of the processes below this one."""
+    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
 
 
 def _growth(most: int, *, workers: int) -> None:
     where = f"{workers} workers" if workers else "one process"
-    sys.stdout.write(
-        f"partitions of ten rows, {where}: CPU ms per partition of plan, run and resume; most memory\n"
-    )
+    sys.stdout.write(f"partitions of ten rows, {where}: CPU ms per partition; most memory\n")
+
+    def theirs(one: Mapping[str, float]) -> str:
+        return f" and in workers {one['workers_ms']:.2f}" if workers else ""
+
     found = []
     size = 1000
     while size <= most:
@@ -131,7 +167,8 @@ def _growth(most: int, *, workers: int) -> None:
         one = json.loads(done.stdout.splitlines()[-1])
         found.append(one)
         sys.stdout.write(
-            f"  {size:>9,}  plan {one['plan_ms']:.3f}  run {one['run_ms']:.2f}  resume {one['resume_ms']:.3f}  "
+            f"  {size:>9,}  plan {one['plan_ms']:.3f}  run {one['run_ms']:.2f}{theirs(one)}  "
+            f"seal {one['seal_ms']:.3f}  resume {one['resume_ms']:.3f}  "
             f"{one['peak_kib'] / KIB:,.0f} MiB, {one['wall_s']:.0f} s\n"
         )
         sys.stdout.flush()
@@ -140,10 +177,15 @@ def _growth(most: int, *, workers: int) -> None:
         first, last = found[0], found[-1]
         grown = (last["peak_kib"] - first["peak_kib"]) / (last["partitions"] - first["partitions"])
         sys.stdout.write(f"  memory of this process grows by {grown:.2f} KiB per partition\n")
+        sys.stdout.write(
+            f"  bytes per partition: record {last['record_bytes']:.0f}, job.json and manifest.parquet "
+            f"{last['own_bytes']:.0f}, log {last['log_bytes']:.0f}\n"
+        )
 
 
-def _run(words: Sequence[str]) -> Used:
-    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
+def _run(words: Sequence[str], more: Mapping[str, str] | None = None) -> Used:
+    path = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
+    environment = {**os.environ, **ENVIRONMENT, **(more or {}), "PYTHONPATH": path}
     return metered([sys.executable, *words], environment, timeout_s=3600.0)
 
 
@@ -153,15 +195,15 @@ def _writers(folder: Path, rounds: int) -> None:
     few, many = TINY
     for number in range(rounds):
         for name in list(each)[:: 1 if number % 2 else -1]:
+            module = f"tests.benchmarks.peers.table.{name}"
             spent = {
-                n: _run(
-                    ["-m", f"tests.benchmarks.peers.table.{name}", str(path), str(folder / f"{name}-{number}-{n}")]
-                )
+                n: _run(["-m", module, str(path), str(folder / f"{name}-{number}-{n}")], {TILE: TINY_TILE})
                 for n, path in catalogs.items()
             }
             each[name].append(1e3 * (spent[many].cpu_s - spent[few].cpu_s) / (many - few))
     sys.stdout.write(
-        f"a network over partitions of ten rows, {many} less {few} of them, two processes and a driver\n"
+        f"a network (tile of {TINY_TILE} rows) over partitions of ten rows, {many} less {few} of them, "
+        "two processes and a driver\n"
     )
     say("skyloom, CPU per partition", each["by_skyloom"], unit=" ms")
     say("LSDB, CPU per partition", each["by_lsdb"], unit=" ms")

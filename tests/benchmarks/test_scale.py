@@ -9,6 +9,7 @@ def test_a_growth_runs_and_resumes_all_partitions():
     assert found["partitions"] == 30
     assert found["run_ms"] > found["resume_ms"] > 0
     assert found["peak_kib"] >= found["base_kib"]
+    assert min(found["seal_ms"], found["own_bytes"], found["log_bytes"], found["record_bytes"]) > 0
 
 
 def test_the_catalog_of_many_partitions_is_one(tmp_path):

@@ -8,8 +8,10 @@ import pytest
 import skyloom.jobs
 from skyloom.cli import main
 from skyloom.columns import Column
+from skyloom.engine import Task
 from skyloom.evaluation.numerics import Difference
 from skyloom.jobs import RunReport
+from skyloom.jobs.cost import Calibration, Cost, Sample
 from skyloom.jobs.numerics import Numerics
 
 REPORT = RunReport(
@@ -101,6 +103,40 @@ def test_a_plan_shows_the_schema_and_runs_nothing(jobs, capsys):
     assert "tasks" in out
     assert "score" in out
     assert "how strange" in out
+
+
+@pytest.fixture
+def cost(jobs, monkeypatch):
+    sample = Sample("Norder=1/Dir=0/Npix=7", 10, 1000, (0.1, 0.7, 0.2), (0.1, 0.7, 0.2), 500, 200, 3_000_000)
+    tasks = tuple(Task(str(i), 10, 1000, "") for i in range(40))
+    price = Cost(Calibration((sample,), 2.0, 1.5, 300_000_000, on_gpu=False), tasks)
+    monkeypatch.setattr(skyloom.jobs, "cost_of", lambda planned, *, partitions: price, raising=False)
+    return price
+
+
+def test_a_calibrated_plan_prints_what_the_job_takes(cost, capsys):
+    assert main(["run", "jobs/flares.toml", "--plan", "--calibrate", "1", "--for-workers", "1", "8"]) == 0
+    out = capsys.readouterr().out
+    assert all(
+        word in out for word in ("Npix=7", "bytes written", "8,000", "assumed", "46.0 s", "bound by", "model")
+    )
+
+
+def test_a_plan_is_priced_for_rows_workers_and_rates_that_are_not_here(cost, capsys):
+    words = ["--for-rows", "1000000", "--partition-rows", "1000", "--model-rows-per-s", "5000"]
+    asked = ["run", "x.toml", "--plan", "--json", "--calibrate", "1", "--for-workers", "16", *words]
+    assert main(asked) == 0
+    said = json.loads(capsys.readouterr().out)["cost"]
+    assert (said["rows"], said["partitions"]) == (1_000_000, 1000)
+    assert said["assumptions"]["model_rows_per_s"] == 5000
+    (estimate,) = said["estimates"]
+    assert estimate["workers"] == 16
+    assert estimate["gpu_hours"] > 0
+
+
+def test_calibrating_without_a_plan_is_refused(jobs, capsys):
+    assert main(["run", "jobs/flares.toml", "--calibrate", "3"]) == 2
+    assert "--plan" in capsys.readouterr().err
 
 
 def test_a_plan_in_json_has_its_columns(jobs, capsys):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyloom.catalog.files import Footer, join, open_source, parquet_errors, read_footer
+from skyloom.catalog.frame import Frame
 from skyloom.catalog.nesting import (
     as_struct_of_lists,
     fields_of,
@@ -54,17 +55,36 @@ class Partition:
     """``sha256:…`` over footer and size of each file: what the rows are known by."""
 
 
+_FRAMES = 8
+"""Frames kept: a catalog in which each file has its own is not to be compared with all of them."""
+
+
 class Schemas:
     """The different schemas that the files of a catalog have: one, in a catalog that is well."""
 
     def __init__(self) -> None:
         self._known: list[tuple[pq.ParquetSchema, str]] = []
+        self._frames: list[Frame] = []
 
-    def add(self, location: str, metadata: pq.FileMetaData) -> None:
-        """Note the schema of a file, unless an equal one is known."""
-        schema = metadata.schema
-        if not any(schema.equals(known) for known, _ in self._known):
-            self._known.append((schema, location))
+    def rows_of(self, footer: Footer) -> int:
+        """Return the rows of a file and note its schema; parses a footer that is framed like none before it.
+
+        Raises
+        ------
+        DataError
+            BAD_FILE if the footer is parsed, and is not readable.
+        """
+        for frame in self._frames:
+            rows = frame.rows(footer.tail)
+            if rows is not None:
+                return rows
+        metadata = footer.metadata()
+        if not any(metadata.schema.equals(known) for known, _ in self._known):
+            self._known.append((metadata.schema, footer.location))
+        found = Frame.of(footer.tail) if len(self._frames) < _FRAMES else None
+        if found is not None and found.rows(footer.tail) == metadata.num_rows:
+            self._frames.append(found)
+        return int(metadata.num_rows)
 
     def check(self, columns: Sequence[str], schema: pa.Schema) -> None:
         """Refuse files whose columns are not those of `schema`.
@@ -95,7 +115,7 @@ def scan_partition(
     files : sequence of str
         Relative to `root`.
     schemas : Schemas, optional
-        Told of the files' schemas.
+        Told of the files' schemas; of footers that differ in their row groups alone it parses one.
 
     Raises
     ------
@@ -104,16 +124,13 @@ def scan_partition(
     """
     names = tuple(sorted(files))
     footers = [read_footer(join(root, name)) for name in names]
-    parsed = [footer.metadata() for footer in footers]
-    if schemas is not None:
-        for footer, metadata in zip(footers, parsed, strict=True):
-            schemas.add(footer.location, metadata)
+    count = (lambda footer: footer.metadata().num_rows) if schemas is None else schemas.rows_of
     return Partition(
         key=partition_key(order, npix),
         order=order,
         npix=npix,
         files=names,
-        rows=sum(metadata.num_rows for metadata in parsed),
+        rows=sum(map(count, footers)),
         bytes=sum(footer.size for footer in footers),
         digest=_digest(footers),
     )

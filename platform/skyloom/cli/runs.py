@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from skyloom.cli.costs import UNSCALED, Scale, priced_as_json, show_cost
 from skyloom.cli.output import DONE, TOO_MANY_BAD, show_json, show_record, show_table, show_text
 from skyloom.errors import ErrorKind, SpecError
 
 if TYPE_CHECKING:
-    from skyloom.jobs import JobPlan, RunReport
+    from skyloom.jobs import Cost, JobPlan, RunReport
     from skyloom.models.eligibility import Step
 
 __all__ = ["run", "show_funnel", "show_report"]
@@ -25,6 +26,8 @@ def run(
     /,
     *,
     plan: Annotated[bool, Parameter(negative=())] = False,
+    calibrate: int | None = None,
+    scale: Scale = UNSCALED,
     cluster: str = "local",
     store: str | None = None,
     device: str | None = None,
@@ -36,6 +39,7 @@ def run(
 
     For example:
         skyloom run jobs/lightcurve-features.toml --plan
+        skyloom run jobs/lightcurve-features.toml --plan --calibrate 3 --for-workers 2 64
         skyloom run jobs/lightcurve-features.toml
         skyloom run jobs/transient-class.toml --cluster cluster.toml --store /data/layers
 
@@ -45,6 +49,10 @@ def run(
         The job file.
     plan
         Print tasks, rows, bytes, memory, device, precision and the output schema; run nothing.
+    calibrate
+        With --plan: compute this many partitions, throw them away, and print what the job will take.
+    scale
+        With --calibrate: what to price where that is not this catalog and this machine.
     cluster
         "local" (processes here), "in-process", a scheduler's address, or a TOML file.
     store
@@ -69,9 +77,14 @@ def run(
     from skyloom.cluster import resolve
 
     if plan:
-        spec = jobs.on_device(jobs.load_job(job), device)
-        _show_plan(jobs.plan_job(spec, store=store, cluster=resolve(cluster, insecure=insecure)), as_json=json)
+        spec, wanted = jobs.on_device(jobs.load_job(job), device), resolve(cluster, insecure=insecure)
+        planned = jobs.plan_job(spec, store=store, cluster=wanted)
+        cost = None if calibrate is None else scale.applied(jobs.cost_of(planned, partitions=calibrate))
+        _show_plan(planned, cost, scale.workers(wanted), as_json=json)
         return DONE
+    if calibrate is not None:
+        msg = "--calibrate computes partitions and throws them away: say --plan with it, or leave it out to run"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     where = resolve(cluster, insecure=True) if insecure else cluster
     report = jobs.run(job, cluster=where, store=store, device=device, progress=not json)
     show_report(report, as_json=json)
@@ -115,7 +128,7 @@ def show_funnel(rows: int, steps: Sequence[Step]) -> None:
     )
 
 
-def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
+def _show_plan(plan: JobPlan, cost: Cost | None, workers: Sequence[int], *, as_json: bool) -> None:
     from skyloom.columns import Column
 
     columns = [Column.of_field(field) for field in plan.schema]
@@ -135,7 +148,8 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
     changes = [asdict(each) for each in plan.numerics.differences] if plan.numerics else []
     if as_json:
         said = {"differences_from_float32": changes, "other_work": plan.elsewhere}
-        show_json({**summary, "columns": written, **said})
+        priced = {} if cost is None else {"cost": priced_as_json(cost, workers)}
+        show_json({**summary, "columns": written, **said, **priced})
         return
     show_record({name: "the model's own" if value is None else value for name, value in summary.items()})
     if plan.elsewhere:
@@ -143,3 +157,5 @@ def _show_plan(plan: JobPlan, *, as_json: bool) -> None:
     if changes:
         show_table(changes, title="\nlargest differences from float32 on a CPU, on made-up rows")
     show_table(written, title="\nwrites")
+    if cost is not None:
+        show_cost(cost, workers)

@@ -31,7 +31,7 @@ from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError, 
 from skyloom.storage import Store, open_store
 from skyloom.storage.files import failpoint
 
-__all__ = ["attempt", "register", "run_group", "run_task"]
+__all__ = ["attempt", "load", "register", "run_group", "run_task"]
 
 
 _WORKS: dict[str, tuple[str, int | None]] = {}
@@ -43,7 +43,8 @@ def register(work_id: str, description: str, memory_bytes: int | None = None) ->
     _WORKS[work_id] = (description, memory_bytes)
 
 
-def _load(work_id: str) -> tuple[Work, Processor]:
+def load(work_id: str) -> tuple[Work, Processor]:
+    """Return a work that was registered, and its processor; made once, and kept until another is asked for."""
     if work_id not in _LOADED:
         work = Work.from_json(_WORKS[work_id][0])
         module, _, name = work.entry.partition(":")
@@ -71,7 +72,7 @@ def run_group(
         deadline_s = Work.from_json(description).limits.deadline_s
         return run_guarded(work_id, description, tasks, memory_bytes=memory_bytes, deadline_s=deadline_s)
     try:
-        work, processor = _load(work_id)
+        work, processor = load(work_id)
         store = open_store(work.store)
     except Exception as error:  # the end of a task: whatever it was, the driver decides
         return [Outcome.of_error(task, error).timed(wall_s=0.0, process=os.getpid()) for task in tasks]

@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyloom.jobs.calibrate import cost_of
     from skyloom.jobs.care import repair_layer, verify_layer
+    from skyloom.jobs.cost import Assumptions, Cost, equal_tasks
     from skyloom.jobs.execute import RunReport, run
     from skyloom.jobs.layers import Layer, layer_history, list_layers, open_layer
     from skyloom.jobs.plan import JobPlan, plan_job
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
     from skyloom.jobs.view import CatalogView, open_catalog
 
 __all__ = [
+    "Assumptions",
     "CatalogView",
+    "Cost",
     "JobPlan",
     "JobSpec",
     "Layer",
     "RunReport",
     "abort_job",
     "collect_layer",
+    "cost_of",
+    "equal_tasks",
     "expire_layer",
     "layer_history",
     "list_layers",
@@ -39,13 +45,17 @@ __all__ = [
 ]
 
 _HOME = {
+    "Assumptions": "cost",
     "CatalogView": "view",
+    "Cost": "cost",
     "JobPlan": "plan",
     "JobSpec": "spec",
     "Layer": "layers",
     "RunReport": "execute",
     "abort_job": "retention",
     "collect_layer": "retention",
+    "cost_of": "calibrate",
+    "equal_tasks": "cost",
     "expire_layer": "retention",
     "layer_history": "layers",
     "list_layers": "layers",

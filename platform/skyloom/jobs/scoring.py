@@ -190,6 +190,12 @@ class ScoringRows:
         first, self._first = self._first, None
         return first[1] if first is not None and first[0] == cut else self._tensors.read(cut)
 
+    def read_tensors(self) -> None:
+        """Read the tensors of all rows and let go of them: what it takes is a part of the price of a job."""
+        if self._tensors:
+            for cut in self._tensors.slices(0, self._rows.num_rows):
+                self._tensors.read(cut)
+
     def _skipped(self, start: int, stop: int) -> NDArray[np.uint32] | None:
         return None if self._judged is None else self._judged.skipped[start:stop]
 

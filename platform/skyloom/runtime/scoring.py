@@ -159,14 +159,12 @@ def score(
     if batch_rows < 1:
         msg = f"batch_rows must be positive, got {batch_rows}"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, batch_rows=batch_rows)
-    _check_rows(system, config, rows.schema)
-    columns = layer_columns(system, config, layer=layer, units=units_of(rows.schema))
+    columns, schema = _declared(system, config, rows.schema, layer)
     once = partial(_score_batch, system, estimator, config, columns[:-1])
     parts: list[_Scored] = []
     faults: list[RowFault] = []
     for start in range(0, rows.num_rows, batch_rows):
         parts += _isolate(once, columns[:-1], rows.slice(start, batch_rows), start, faults)
-    schema = schema_of(columns)
     if not parts:
         return pa.RecordBatch.from_pylist([], schema=schema), []
     flag = pa.array(np.concatenate([part.flag for part in parts]))
@@ -174,6 +172,38 @@ def score(
     if len(parts) > 1:
         arrays = [pa.concat_arrays(pieces) for pieces in zip(*(part.columns for part in parts), strict=True)]
     return pa.RecordBatch.from_arrays([*arrays, flag], schema=schema), faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What a system declares for rows of one schema."""
+
+    system: System
+    config: Any
+    rows: pa.Schema
+    layer: str
+    columns: tuple[Column, ...]
+    schema: pa.Schema
+
+    def holds(self, system: System, config: Any, rows: pa.Schema, layer: str) -> bool:
+        same = self.system is system and self.config is config and self.layer == layer
+        return same and self.rows.equals(rows, check_metadata=True)
+
+
+_LAST: list[_Declared] = []
+"""The rows of one partition are declared as those of the one before: asking again costs more than ten rows do."""
+
+
+def _declared(system: System, config: Any, rows: pa.Schema, layer: str) -> tuple[tuple[Column, ...], pa.Schema]:
+    """Return the columns that `score` gives and their schema; checks that the rows have what the system reads."""
+    for known in _LAST:
+        if known.holds(system, config, rows, layer):
+            return known.columns, known.schema
+    _check_rows(system, config, rows)
+    columns = layer_columns(system, config, layer=layer, units=units_of(rows))
+    schema = schema_of(columns)
+    _LAST[:] = [_Declared(system, config, rows, layer, columns, schema)]
+    return columns, schema
 
 
 def _isolate(

@@ -33,6 +33,8 @@ class Used:
     """Largest sum of resident memory at one time; what processes share counts once for each."""
     output: str
     """What it printed."""
+    largest_bytes: int = 0
+    """Largest resident memory of any one of its processes."""
 
 
 def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Used:
@@ -50,11 +52,12 @@ def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s
     )
     known: dict[int, psutil.Process] = {process.pid: psutil.Process(process.pid)}
     cpu_s: dict[int, float] = {}
-    peak = 0
+    peak = largest = 0
     output: list[str] = []
     reader = _reader(process, output)
     while process.poll() is None:
-        peak = max(peak, _look(known, cpu_s))
+        total, one = _look(known, cpu_s)
+        peak, largest = max(peak, total), max(largest, one)
         if time.perf_counter() - started > timeout_s:
             for each in known.values():
                 with contextlib.suppress(psutil.Error):
@@ -68,7 +71,7 @@ def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s
     text = "".join(output)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{text[-3000:]}")
-    return Used(wall_s, max(sum(cpu_s.values()), _waited_s() - before), peak, text)
+    return Used(wall_s, max(sum(cpu_s.values()), _waited_s() - before), peak, text, largest)
 
 
 def _adopt() -> None:
@@ -109,15 +112,16 @@ def _waited_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _look(known: dict[int, psutil.Process], cpu_s: dict[int, float]) -> int:
-    """Note the CPU time of every process known, find their children, and return the memory of all."""
+def _look(known: dict[int, psutil.Process], cpu_s: dict[int, float]) -> tuple[int, int]:
+    """Note the CPU time of every process known, find their children; return memory of all and of the largest."""
     for process in psutil.process_iter(["ppid"]):
         if process.info["ppid"] in known:
             known.setdefault(process.pid, process)
-    total = 0
+    total = largest = 0
     for pid, process in known.items():
         with contextlib.suppress(psutil.Error), process.oneshot():
             times = process.cpu_times()
             cpu_s[pid] = times.user + times.system
-            total += process.memory_info().rss
-    return total
+            resident = process.memory_info().rss
+            total, largest = total + resident, max(largest, resident)
+    return total, largest
