@@ -381,7 +381,7 @@ def test_a_process_that_died_while_it_waited_is_replaced(sky):
 
 
 def test_a_process_that_waits_ends_with_its_caller():
-    code = "from skyloom.query import process; process.start_ahead(); print(*[p.pid for p in process._AHEAD.values()])"
+    code = "from skyloom.query import process as p; p.start_ahead(); print(*[c.pid for c in p._AHEAD.values()])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert not psutil.pid_exists(int(out.stdout))

@@ -85,7 +85,8 @@ class Crossmatched(Queryable):
         of_left, of_right = self.left.base.partitions(chosen), self.right.base.partitions(nearby)
         other = (
             f"cross-match within {self.radius_arcsec:g} arcsec: "
-            f"{len(nearby):,} of {len(self.right.base.pixels):,} partitions of {self.right.name} are near, with {sum(part.rows for part in of_right):,} rows"
+            f"{len(nearby):,} of {len(self.right.base.pixels):,} partitions of {self.right.name} are near, "
+            f"with {sum(part.rows for part in of_right):,} rows"
         )
         return Explained(
             partitions=len(chosen),

@@ -42,9 +42,7 @@ def read(con: duckdb.DuckDBPyConnection, sql: str, tables: Tables) -> tuple[dict
     tree = parsed_tree(con.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
 
     def aggregates(names: frozenset[str]) -> frozenset[str]:
-        every = con.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
-        )
+        every = con.execute("SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'")
         return names & {str(row[0]).casefold() for row in every.fetchall()}
 
     return tree, read_statement(tree, tables=[name for name, _ in tables.named()], aggregates=aggregates)
