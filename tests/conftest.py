@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,3 +40,23 @@ def shared_tiny_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_catalogs import write_tiny_catalog
 
     return write_tiny_catalog(tmp_path_factory.mktemp("catalogs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def named_sky(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A small catalog whose ids are texts, with the layer `features` in `layers`; labels may be added, no more."""
+    import pyarrow as pa
+
+    from skyloom.jobs import run
+    from skyloom.jobs.spec import parse_job
+    from tiny_catalogs import objects, write_hats
+
+    root = tmp_path_factory.mktemp("named")
+    table = objects(60, longest=30)
+    names = [f"ZTF18-{i}" for i in table["object_id"].to_pylist()]
+    field = pa.field("object_id", pa.string(), metadata={"ucd": "meta.id;meta.main"})
+    write_hats(root / "sky", table.set_column(table.column_names.index("object_id"), field, pa.array(names)))
+    values = {"job": "named", "model": "lightcurve-features", "layer": "features"}
+    values |= {"input": {"catalog": str(root / "sky")}, "output": {"store": str(root / "layers")}}
+    run(parse_job(values, where="test"), cluster="in-process", progress=False)
+    return SimpleNamespace(catalog=root / "sky", layers=root / "layers", names=names)

@@ -15,6 +15,7 @@ import pytest
 from skyloom.active import LabelStore
 from skyloom.active.labels import SCHEMA, to_table
 from skyloom.active.records import Label, decisions
+from skyloom.cli import main
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError, StoreFullError
 from skyloom.storage import LocalStore, open_store
 from skyloom.storage.files import Files
@@ -188,6 +189,9 @@ def test_the_digest_changes_with_every_record(tmp_path):
         {"by": "ann@example.org"},
         {"by": ""},
         {"object_id": 2**63},
+        {"object_id": ""},
+        {"object_id": "two\nlines"},
+        {"object_id": "x" * 201},
         {"comment": "x" * 2001},
         {"score": float("nan")},
     ],
@@ -231,3 +235,31 @@ def test_an_exported_table_has_every_record_typed(tmp_path):
     assert table.schema == SCHEMA
     assert table["undoes"].to_pylist() == [0, 1]
     assert table["utc"][0].as_py().isoformat(timespec="milliseconds") == store.history()[0].utc
+
+
+def test_texts_are_ids_too_and_a_number_is_not_the_text_of_it(tmp_path):
+    store = LabelStore.open(tmp_path)
+    for object_id in ("ZTF18abcdefg", "615", 615):
+        store.add(object_id, "anomaly", "ann")
+    store.add("615", "normal", "ann")
+    read = LabelStore.open(tmp_path)
+    assert read.decisions() == {"ZTF18abcdefg": "anomaly", "615": "normal", 615: "anomaly"}
+    assert to_table(read.history())["object_id"].to_pylist() == ["ZTF18abcdefg", "615", "615", "615"]
+    assert read.undo("ann").object_id == "615"
+    assert read.decisions()["615"] == "anomaly"
+
+
+def test_objects_with_texts_for_ids_are_labelled_by_command_and_by_table(tmp_path, named_sky, capsys):
+    layer, names = str(named_sky.layers / "features"), named_sky.names
+    said = ["label", layer, "--id", names[3], names[0], "--as", "anomaly", "--by", "ann"]
+    assert main([*said, "--column", "lcf_amplitude_r", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [record["object_id"] for record in records] == [names[3], names[0]]
+    assert main(["label", layer, "--id", "nobody", "--as", "normal", "--by", "ann"]) == 2
+    assert "no object nobody" in capsys.readouterr().err
+    table = tmp_path / "said.csv"
+    table.write_text(f"object_id,label\n{names[1]},normal\n{names[0]},anomaly\n")
+    assert main(["label", "import", layer, str(table), "--by", "ann"]) == 0
+    assert LabelStore.open(layer).decisions() == {names[0]: "anomaly", names[1]: "normal", names[3]: "anomaly"}
+    assert main(["rank", layer]) == 2
+    assert "ranked by integer ids" in capsys.readouterr().err

@@ -240,7 +240,7 @@ def test_a_spectroscopic_sample_is_imported_once_and_starts_the_followup_loop(st
     [
         ({"object_id": [1, 1], "label": ["a", "b"]}, "both 'a' and 'b'"),
         ({"object_id": [1], "lable": ["a"]}, "did you mean 'lable'"),
-        ({"object_id": ["x"], "label": ["a"]}, "must be integers"),
+        ({"object_id": [1.5], "label": ["a"]}, "must be integers"),
         ({"object_id": [1, 2], "label": ["a", "SN Ia"]}, "label name 'SN Ia'"),
     ],
 )

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skyloom.catalog import open_catalog, read_partition
+from skyloom.catalog.files import read_footer
 from skyloom.catalog.partition import scan_partition
 from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError
 from tiny_catalogs import SCHEMA, objects, write_hats
@@ -182,3 +183,19 @@ def test_a_worker_that_reads_imports_neither_pandas_nor_hats():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 127, 128, 8191, 8192, 70_000])
+def test_the_bytes_of_a_footer_state_what_parsing_it_gives_and_nothing_else(tmp_path, rows):
+    path = tmp_path / "rows.parquet"
+    long = "sha256:" + "0" * 200
+    table = pa.table({"x": pa.array(range(rows), pa.int64())}).replace_schema_metadata(
+        {"skyloom.key": long, "b": ""}
+    )
+    pq.write_table(table, path, row_group_size=50_000)
+    footer = read_footer(str(path))
+    assert footer.metadata().num_rows == rows
+    assert footer.states(rows, {"skyloom.key": long, "b": ""})
+    assert not any(footer.states(other, {}) for other in (rows + 1, rows - 1, 2 * rows + 1) if other >= 0)
+    for wrong in ({"skyloom.key": long + "0"}, {"skyloom.key": long[:-1]}, {"key": long}, {"b": "0"}, {"c": ""}):
+        assert not footer.states(rows, wrong)

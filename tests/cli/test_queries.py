@@ -75,11 +75,6 @@ def test_limits_of_the_command_are_limits_of_the_query(view, tmp_path):
     assert view.limits == Limits(max_rows=9)
 
 
-def test_a_plan_of_a_cross_match_is_refused(view, capsys):
-    assert main(["query", "select 1", "--catalog", "c", "--crossmatch", "d", "--explain"]) == 2
-    assert "leave --crossmatch out" in capsys.readouterr().err
-
-
 def test_json_keeps_ids_exact_and_nulls(view, capsys):
     assert main(["query", "select 1", "--catalog", "c", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [

@@ -6,7 +6,9 @@ import pytest
 from skyloom.active import LabelStore
 from skyloom.errors import SpecError
 from skyloom.explorer import ranking as ranking_module
+from skyloom.explorer.points import Points
 from skyloom.explorer.ranking import candidates, features_of, rank
+from skyloom.jobs import open_catalog
 
 
 def test_features_are_the_floats_of_the_layers_unless_others_are_named(points, view):
@@ -49,3 +51,17 @@ def test_nothing_selected_or_nothing_to_rank_by_is_refused(points):
         candidates(points, ["mwebv"], np.zeros(len(points), bool))
     with pytest.raises(SpecError, match="no column of numbers to rank by"):
         candidates(points, [], None)
+
+
+def test_objects_are_ranked_and_labelled_by_texts_as_by_numbers(named_sky, tmp_path):
+    points = Points.of(open_catalog(named_sky.catalog).with_layers("features", store=named_sky.layers))
+    store = LabelStore.open(tmp_path)
+    found = candidates(points, features_of(points, ""), None)
+    assert len(set(found.ids.tolist())) == len(points)
+    best, last = (int(p) for p in rank(found, store, loop="anomaly").points[[0, -1]])
+    for point, label in ((best, "normal"), (last, "anomaly")):
+        store.add(points.ids[point].as_py(), label, "ann")
+    after = rank(found, store, loop="anomaly")
+    assert {int(after.points[place]) for place in after.unlabelled(points, 100)} == set(range(60)) - {best, last}
+    assert after.decisions == {points.ids[best].as_py(): "normal", points.ids[last].as_py(): "anomaly"}
+    assert points.find(points.ids[last].as_py()) == last

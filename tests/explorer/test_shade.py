@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from skyloom.explorer.frame import nearest
 from skyloom.explorer.points import Points, cells_of
 from skyloom.explorer.shade import SQUARE_DEGREES, draw_map, draw_scatter, histogram, partition_density
-from skyloom.explorer.skymap import nearest
 from skyloom.explorer.state import WHOLE_SKY, Box
 
 SIZE = (90, 45)

@@ -111,3 +111,22 @@ def test_a_large_catalog_without_a_margin_is_refused_with_the_way_out(pair, monk
     left, right = pair
     with pytest.raises(SpecError, match=r"no margin of 1 arcsec.*Give a region"):
         left.crossmatch(right).query("select 1 from catalog")
+
+
+def test_what_a_match_would_read_is_told_without_matching(pair, monkeypatch, capsys):
+    monkeypatch.setattr("skyloom.jobs.crossmatch.Crossmatched._matched", None)
+    left, right = pair
+    matched = left.crossmatch(right, RADIUS_ARCSEC)
+    whole = matched.explain("select w1 from catalog")
+    assert (whole.partitions, whole.rows) == (whole.partitions_of, left.rows) == (len(left.base.pixels), 100)
+    parts = [*left.base.partitions(), *right.base.partitions()]
+    assert whole.bytes == sum(part.bytes for part in parts)
+    assert whole.regions[-1].endswith(f"of {len(right.base.pixels)} partitions of wise are near, with 100 rows")
+    some = matched.explain("select w1 from catalog where in_cone(ra, dec, 150, 2, 1)")
+    assert some.partitions == left.explain("select 1 from catalog where in_cone(ra, dec, 150, 2, 1)").partitions
+    assert some.bytes < whole.bytes
+    words = ["query", "select nothing from catalog", "--catalog", left.base.root, "--crossmatch", right.base.root]
+    assert main([*words, "--explain"]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert main([words[0], "select w1 from catalog", *words[2:], "--explain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["partitions"] == len(left.base.pixels)

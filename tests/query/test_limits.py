@@ -78,7 +78,7 @@ except SpecError as error:
 
 
 def test_a_child_whose_parent_died_ends_by_itself():
-    code = "from skyloom.query import sandbox; sandbox.confine(wall_s=-1.8)\nwhile True: pass"
+    code = "from skyloom.query import sandbox; sandbox.limit_time(-1.8)\nwhile True: pass"
     start = time.monotonic()
     out = subprocess.run(
         [sys.executable, "-P", "-S", "-c", code], env=process._environment(), timeout=20, check=False

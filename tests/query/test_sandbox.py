@@ -141,10 +141,11 @@ SECOND_WALL = """
 import json, os, sys, duckdb
 from skyloom.query import sandbox
 request = json.load(sys.stdin)
-sandbox.confine(wall_s=20)
-con = sandbox.connect(memory_bytes=300_000_000, threads=1)
+sandbox.confine()
+sandbox.limit_time(20)
+con = sandbox.connect()
+sandbox.limit_work(con, memory_bytes=300_000_000, threads=1)
 sandbox.lock(con, request["files"])
-sandbox.limit_memory(300_000_000)
 answers = []
 for sql in request["sql"]:
     try:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
 import sys
 
+import duckdb
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from skyloom.errors import DataError, ErrorKind, SpecError
-from skyloom.query import Limits, TableFiles, check_alignment, explain, query, query_source, write_result
+from skyloom.query import (
+    Limits,
+    TableFiles,
+    check_alignment,
+    explain,
+    process,
+    query,
+    query_source,
+    statement,
+    write_result,
+)
 from skyloom.query.source import fixed
 from skyloom.sky import Box
 
@@ -337,17 +351,44 @@ def test_columns_that_differ_in_case_only_are_refused():
         TableFiles((), (), pa.schema([("Ra", pa.float64()), ("ra", pa.float64())]))
 
 
-def test_the_child_imports_no_heavy_library(sky):
-    import subprocess
-
-    from skyloom.query import process
-
-    code = "import sys, skyloom.query.child, duckdb; print(*sorted(sys.modules))"
+def test_the_process_of_a_query_imports_little_and_ends_where_nobody_asks():
+    command = [sys.executable, "-X", "importtime", "-P", "-S", "-m", "skyloom.query"]
     out = subprocess.run(
-        [sys.executable, "-P", "-S", "-c", code],
-        env=process._environment(),
-        capture_output=True,
-        text=True,
-        check=True,
+        command, env=process._environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
-    assert not {"pandas", "torch", "astropy", "dask", "rich", "lsdb", "hats"} & set(out.stdout.split())
+    imported = {line.rpartition("|")[2].strip() for line in out.stderr.splitlines()}
+    assert {"pyarrow", "duckdb"} <= imported
+    heavy = {"numpy", "pandas", "torch", "astropy", "dask", "rich", "lsdb", "hats", "importlib.metadata"}
+    assert not heavy & imported
+
+
+def test_a_process_that_was_started_ahead_serves_the_next_query_and_no_other(sky):
+    process.start_ahead()
+    process.start_ahead()
+    (ahead,) = process._AHEAD.values()
+    assert sky.query("select count(*) as n from catalog")["n"].to_pylist() == [140]
+    assert ahead.returncode is not None
+    assert not process._AHEAD
+    assert sky.query("select count(*) as n from catalog")["n"].to_pylist() == [140]
+
+
+def test_a_process_that_died_while_it_waited_is_replaced(sky):
+    process.start_ahead()
+    (ahead,) = process._AHEAD.values()
+    ahead.kill()
+    ahead.wait()
+    assert sky.query("select count(*) as n from catalog")["n"].to_pylist() == [140]
+
+
+def test_a_process_that_waits_ends_with_its_caller():
+    code = "from skyloom.query import process as p; p.start_ahead(); print(*[c.pid for c in p._AHEAD.values()])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert not psutil.pid_exists(int(out.stdout))
+
+
+def test_what_is_said_of_functions_agrees_with_duckdb():
+    kinds = duckdb.connect().sql("select lower(function_name), function_type from duckdb_functions()").fetchall()
+    aggregates = {name for name, kind in kinds if kind == "aggregate"}
+    assert aggregates >= statement._ORDER_FREE
+    assert not aggregates & statement._OF_ONE_ROW

@@ -8,12 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from skyloom.active.labels import LabelStore
+from skyloom.active.reading import holds_text
+from skyloom.active.records import Id
 from skyloom.errors import DataError, ErrorKind, NotFoundError, SpecError, close_matches
 
 __all__ = ["import_labels", "read_labels"]
 
 
-def read_labels(path: Path, *, id_column: str, label_column: str) -> dict[int, str]:
+def read_labels(path: Path, *, id_column: str, label_column: str) -> dict[Id, str]:
     """Return label by object id of a ``.parquet`` or ``.csv`` file; rows without a label are passed over.
 
     Raises
@@ -31,14 +33,15 @@ def read_labels(path: Path, *, id_column: str, label_column: str) -> dict[int, s
             msg = f"{path} has no column {name!r}; {close_matches(name, table.column_names)}"
             raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=name)
     try:
-        ids = table[id_column].cast(pa.int64()).to_pylist()
+        is_text = holds_text(table.schema.field(id_column).type)
+        ids = table[id_column].cast(pa.string() if is_text else pa.int64()).to_pylist()
         labels = table[label_column].cast(pa.string()).to_pylist()
     except pa.ArrowException as error:
-        msg = f"{path}: {id_column} must be integers and {label_column} texts ({error})"
+        msg = f"{path}: {id_column} must be integers or texts and {label_column} texts ({error})"
         raise SpecError(msg, kind=ErrorKind.COLUMN_TYPE, path=str(path)) from error
-    said: dict[int, str] = {}
+    said: dict[Id, str] = {}
     for object_id, label in zip(ids, labels, strict=True):
-        if object_id is None or not label:
+        if object_id in (None, "") or not label:
             continue
         if said.setdefault(object_id, label) != label:
             msg = f"{path} says of object {object_id} both {said[object_id]!r} and {label!r}; keep one of them"
@@ -46,7 +49,7 @@ def read_labels(path: Path, *, id_column: str, label_column: str) -> dict[int, s
     return said
 
 
-def import_labels(store: LabelStore, said: Mapping[int, str], *, by: str, comment: str = "") -> int:
+def import_labels(store: LabelStore, said: Mapping[Id, str], *, by: str, comment: str = "") -> int:
     """Record labels that the person has not given yet, and return how many.
 
     Every label is checked before the first is recorded; then each is durable by itself, so that running the

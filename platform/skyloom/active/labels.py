@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from skyloom.active.records import LABEL, UNDO, Label, current, decisions, parse
+from skyloom.active.records import LABEL, UNDO, Id, Label, current, decisions, parse
 from skyloom.errors import DataError, ErrorKind, NotFoundError
 from skyloom.storage import LocalStore, Store, open_store
 
@@ -46,7 +46,10 @@ SCHEMA = pa.schema(
         ("undoes", pa.int64()),
     ]
 )
-"""Columns of an exported log; see `skyloom.active.records` for what they mean."""
+"""Columns of an exported log; see `skyloom.active.records` for what they mean.
+
+Where an id is a text, all are texts.
+"""
 
 _FOLDER = "labels"
 _NAME = re.compile(r"(\d{8,})\.json")
@@ -107,7 +110,7 @@ class LabelStore:
 
     def add(
         self,
-        object_id: int,
+        object_id: Id,
         label: str,
         by: str,
         comment: str = "",
@@ -119,7 +122,7 @@ class LabelStore:
 
         Parameters
         ----------
-        object_id : int
+        object_id : int or str
             Of the row in the catalog.
         label : str
             ``"anomaly"``, ``"normal"``, ``"unsure"`` or the name of a class.
@@ -151,7 +154,7 @@ class LabelStore:
 
     def check(
         self,
-        object_id: int,
+        object_id: Id,
         label: str,
         by: str,
         comment: str = "",
@@ -167,7 +170,7 @@ class LabelStore:
             If a value cannot be recorded.
         """
         return Label(
-            object_id=int(object_id),
+            object_id=object_id if isinstance(object_id, str) else int(object_id),
             label=label,
             by=by,
             utc=_now(),
@@ -200,7 +203,7 @@ class LabelStore:
         """Return the labels that hold: of each person the last one of each object, oldest first."""
         return current(self.history())
 
-    def decisions(self) -> dict[int, str]:
+    def decisions(self) -> dict[Id, str]:
         """Return one label per object: what most people say; of equally many, who spoke last."""
         return decisions(self.history())
 
@@ -267,7 +270,11 @@ class LabelStore:
 def to_table(records: Iterable[Label]) -> pa.Table:
     """Return records as a table with the columns of `SCHEMA`."""
     rows = [asdict(record) | {"utc": datetime.fromisoformat(record.utc)} for record in records]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    if not any(isinstance(row["object_id"], str) for row in rows):
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+    place = SCHEMA.get_field_index("object_id")
+    schema = SCHEMA.set(place, SCHEMA.field(place).with_type(pa.string()))
+    return pa.Table.from_pylist([row | {"object_id": str(row["object_id"])} for row in rows], schema=schema)
 
 
 def _undo(records: list[Label], by: str) -> Label | None:

@@ -17,7 +17,7 @@ from skyloom.active.followup import STRATEGIES, learn, spend
 from skyloom.active.labels import LabelStore
 from skyloom.active.ranked import Ranking, Taken, anomaly_ranking, followup_ranking
 from skyloom.active.reading import Chunk, LayerReader
-from skyloom.active.records import decisions
+from skyloom.active.records import decisions, numbered
 from skyloom.active.reranking import SAMPLE_ROWS, check_loop, opinions, types
 from skyloom.errors import ErrorKind, SpecError, close_matches
 
@@ -103,7 +103,7 @@ def rank(layer: Layer, request: RankRequest, labels: LabelStore | None = None) -
     store = labels or LabelStore.open(layer)
     history = store.history()
     digest = history[-1].sha256 if history else ""
-    said = decisions(history)
+    said = {numbered(object_id): label for object_id, label in decisions(history).items()}
     others = (request.cost,) if request.cost else ()
     reader = LayerReader.of(layer, patterns=request.features, others=others)
     sample, known = Sample(request.sample_rows, request.seed), Known(said)

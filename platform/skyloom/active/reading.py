@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from skyloom.active.records import Id
 from skyloom.catalog.files import parquet_errors
 from skyloom.errors import ErrorKind, NotFoundError, SpecError, close_matches
 
 if TYPE_CHECKING:
     from skyloom.jobs.layers import Layer
 
-__all__ = ["BATCH_ROWS", "Chunk", "LayerReader", "find_objects"]
+__all__ = ["BATCH_ROWS", "Chunk", "LayerReader", "find_objects", "holds_text", "typed_ids"]
 
 BATCH_ROWS = 16_384
 
@@ -103,7 +104,9 @@ class LayerReader:
                 raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=name)
         places = [n for n in layer.provenance["repeated_columns"] if pa.types.is_floating(schema.field(n).type)]
         carried = tuple(dict.fromkeys([*places, *others]))
-        return cls(layer, id_column or _id_column(layer), tuple(n for n in chosen if n not in others), carried)
+        return cls(
+            layer, id_column or _integer_column(layer), tuple(n for n in chosen if n not in others), carried
+        )
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yield all rows of all partitions, in their order."""
@@ -118,7 +121,29 @@ class LayerReader:
             yield Chunk(_ids(batch.column(self.id_column), self.id_column), features, others)
 
 
-def find_objects(layer: Layer, ids: Sequence[int], column: str | None = None) -> dict[int, float | None]:
+def typed_ids(layer: Layer | None, texts: Sequence[str]) -> list[Id]:
+    """Return ids as a layer has them: integers, or the texts; without a layer what looks like an integer is one.
+
+    Raises
+    ------
+    SpecError
+        BAD_PARAMETER if the layer's ids are integers, and one of the texts is none.
+    """
+    if layer is not None and not pa.types.is_integer(layer.schema.field(_id_column(layer)).type):
+        return list(texts)
+    found: list[Id] = []
+    for text in texts:
+        try:
+            found.append(int(text))
+        except ValueError:
+            if layer is not None:
+                msg = f"{text!r} is no id of layer {layer.name}: its column {_id_column(layer)} has integers"
+                raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, object_id=text) from None
+            found.append(text)
+    return found
+
+
+def find_objects(layer: Layer, ids: Sequence[Id], column: str | None = None) -> dict[Id, float | None]:
     """Return the value of a column for some objects of a layer (None where null, or without a column).
 
     Raises
@@ -136,12 +161,16 @@ def find_objects(layer: Layer, ids: Sequence[int], column: str | None = None) ->
             f"layer {layer.name} has no column of numbers {column!r}; {close_matches(column, layer.schema.names)}"
         )
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, column=column)
-    wanted = pa.array(ids, type=pa.int64())
-    found: dict[int, float | None] = {}
+    kind = pa.int64() if pa.types.is_integer(layer.schema.field(name).type) else pa.string()
+    wanted = pa.array(ids, type=kind)
+    found: dict[Id, float | None] = {}
     for batch in _batches(layer, [name, column] if column else [name]):
-        kept = batch.filter(pc.is_in(batch.column(name).cast(pa.int64()), value_set=wanted))
-        values = kept.column(column).to_pylist() if column else [None] * kept.num_rows
-        found.update(zip(kept.column(name).to_pylist(), values, strict=True))
+        there = batch.column(name).cast(kind)
+        is_wanted = pc.is_in(there, value_set=wanted)
+        values = (
+            batch.column(column).filter(is_wanted).to_pylist() if column else [None] * pc.sum(is_wanted).as_py()
+        )
+        found.update(zip(there.filter(is_wanted).to_pylist(), values, strict=True))
     missing = [i for i in ids if i not in found]
     if missing:
         msg = f"layer {layer.name} has no object {missing[0]}" + (
@@ -160,16 +189,34 @@ def _batches(layer: Layer, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _id_column(layer: Layer) -> str:
+    """Return the id that the layer repeats, of integers or texts."""
     repeated = layer.provenance["repeated_columns"]
-    keys = [name for name in layer.row_keys if not name.startswith("_healpix")]
-    integers = [n for n in keys if n in repeated and pa.types.is_integer(layer.schema.field(n).type)]
-    if not integers:
+    keys = [name for name in layer.row_keys if not name.startswith("_healpix") and name in repeated]
+    found = [name for name in keys if pa.types.is_integer(k := layer.schema.field(name).type) or holds_text(k)]
+    if not found:
         msg = (
-            f"layer {layer.name} repeats no integer id of its catalog (row keys: {', '.join(layer.row_keys)}), "
+            f"layer {layer.name} repeats no id of its catalog (row keys: {', '.join(layer.row_keys)}), "
             "and labels are of ids; import the catalog with one"
         )
         raise SpecError(msg, kind=ErrorKind.UNKNOWN_COLUMN, layer=layer.name)
-    return integers[0]
+    return found[0]
+
+
+def _integer_column(layer: Layer) -> str:
+    name = _id_column(layer)
+    if not pa.types.is_integer(layer.schema.field(name).type):
+        msg = (
+            f"ids of layer {layer.name} are texts (column {name}), and a whole layer is ranked by integer ids: "
+            "rank a selection on the page of `skyloom explore`, or import the catalog with an integer id"
+        )
+        raise SpecError(msg, kind=ErrorKind.COLUMN_TYPE, layer=layer.name, column=name)
+    return name
+
+
+def holds_text(kind: pa.DataType) -> bool:
+    """Say whether a column is of texts, however Arrow stores them."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:

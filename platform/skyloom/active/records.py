@@ -6,7 +6,7 @@ A record is a line of JSON with exactly these keys, written once and never chang
 ``number``      int     place in the log, from 1 without gaps
 ``prev``        str     sha256 of the line before; ``""`` in the first
 ``kind``        str     ``"label"`` or ``"undo"``
-``object_id``   int     64-bit id of the row in the catalog
+``object_id``   id      of the row in the catalog: a 64-bit integer, or a text
 ``label``       str     ``anomaly``, ``normal``, ``unsure``, or the name of a class
 ``by``          str     pseudonym of the person
 ``utc``         str     when, ISO 8601, UTC, milliseconds
@@ -21,6 +21,7 @@ A record is a line of JSON with exactly these keys, written once and never chang
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -30,15 +31,19 @@ from datetime import datetime
 from skyloom.errors import DataError, ErrorKind, SpecError
 from skyloom.storage import canonical_json, check_name, sha256_bytes
 
-__all__ = ["ANOMALY", "NORMAL", "UNSURE", "Label", "current", "decisions", "parse"]
+__all__ = ["ANOMALY", "NORMAL", "UNSURE", "Id", "Label", "current", "decisions", "numbered", "parse"]
 
 ANOMALY, NORMAL, UNSURE = "anomaly", "normal", "unsure"
 """Labels with a meaning of their own; every other one is the name of a class."""
 
 LABEL, UNDO = "label", "undo"
 
+Id = int | str
+"""What a catalog calls a row."""
+
 _COMMENT_CHARACTERS = 2000
 _INT64 = 2**63
+_ID_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,12 @@ class Label:
     Raises
     ------
     SpecError
-        If a value is not of the kind that the table says: an id beyond 64 bits, a name with
+        If a value is not of the kind that the table says: an id beyond 64 bits or 200 characters, a name with
         characters that are not allowed, a comment of more than 2,000 characters, a score that
         is not finite.
     """
 
-    object_id: int
+    object_id: Id
     label: str
     by: str
     utc: str
@@ -70,9 +75,7 @@ class Label:
     def __post_init__(self) -> None:
         check_name(self.label, what="label")
         _check_person(self.by)
-        if isinstance(self.object_id, bool) or not -_INT64 <= self.object_id < _INT64:
-            msg = f"object id {self.object_id!r} is no 64-bit integer"
-            raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, object_id=str(self.object_id))
+        _check_id(self.object_id)
         if len(self.comment) > _COMMENT_CHARACTERS:
             msg = f"the comment has {len(self.comment)} characters; at most {_COMMENT_CHARACTERS} are kept"
             raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
@@ -89,6 +92,18 @@ class Label:
     def sha256(self) -> str:
         """Digest of the line; it stands for this record and all before it."""
         return sha256_bytes(self.line)
+
+
+def _check_id(object_id: Id) -> None:
+    if isinstance(object_id, str):
+        is_right = 0 < len(object_id) <= _ID_CHARACTERS and object_id.isprintable()
+        what = f"printable text of up to {_ID_CHARACTERS} characters"
+    else:
+        is_right = not isinstance(object_id, bool) and -_INT64 <= object_id < _INT64
+        what = "64-bit integer"
+    if not is_right:
+        msg = f"object id {object_id!r:.80} is no {what}"
+        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER, object_id=str(object_id)[:80])
 
 
 def _check_person(by: str) -> None:
@@ -147,7 +162,7 @@ def current(records: Iterable[Label]) -> list[Label]:
     return sorted(held.values(), key=lambda record: record.number)
 
 
-def decisions(records: Iterable[Label]) -> dict[int, str]:
+def decisions(records: Iterable[Label]) -> dict[Id, str]:
     """Return one label per object: what most people say; of equally many, who spoke last.
 
     Examples
@@ -159,9 +174,22 @@ def decisions(records: Iterable[Label]) -> dict[int, str]:
     ... )
     {7: 'normal'}
     """
-    votes: dict[int, dict[str, tuple[int, int]]] = {}
+    votes: dict[Id, dict[str, tuple[int, int]]] = {}
     for record in current(records):
         said = votes.setdefault(record.object_id, {})
         count, _ = said.get(record.label, (0, 0))
         said[record.label] = (count + 1, record.number)
     return {object_id: max(said, key=said.__getitem__) for object_id, said in votes.items()}
+
+
+def numbered(object_id: Id) -> int:
+    """Return the integer by which a ranking knows an object: the id, or 63 bits of a text's digest.
+
+    Examples
+    --------
+    >>> numbered(615), numbered("ZTF18abc") == numbered("ZTF18abc")
+    (615, True)
+    """
+    if isinstance(object_id, str):
+        return int.from_bytes(hashlib.sha256(object_id.encode()).digest()[:8], "little") >> 1
+    return int(object_id)

@@ -15,6 +15,7 @@ from skyloom.errors import ErrorKind, SpecError
 
 if TYPE_CHECKING:
     from skyloom.active import Label, LabelStore
+    from skyloom.active.records import Id
     from skyloom.jobs import Layer
 
 __all__ = ["app"]
@@ -33,7 +34,7 @@ def add(
     layer: str,
     /,
     *,
-    id: Annotated[list[int], Parameter(consume_multiple=True, negative=())],  # noqa: A002
+    id: Annotated[list[str], Parameter(consume_multiple=True, negative=())],  # noqa: A002
     as_: Annotated[str, Parameter(name="--as")],
     by: str,
     comment: str = "",
@@ -53,7 +54,7 @@ def add(
     layer
         A layer's name in --store, its directory, or any folder to keep labels in.
     id
-        One or more object ids.
+        One or more object ids: integers, or texts where the catalog's are.
     as_
         anomaly, normal, unsure, or the name of a class.
     by
@@ -69,16 +70,17 @@ def add(
     json
         Print the records as JSON, for programs.
     """
-    from skyloom.active.reading import find_objects
+    from skyloom.active.reading import find_objects, typed_ids
 
     labels, opened = _opened(layer, store)
-    values: dict[int, float | None] = dict.fromkeys(id)
+    ids = list(dict.fromkeys(typed_ids(opened, id)))
+    values: dict[Id, float | None] = dict.fromkeys(ids)
     if opened is not None and not unchecked:
-        values = find_objects(opened, id, column or None)
+        values = find_objects(opened, ids, column or None)
     elif column:
         msg = f"--column {column} needs a layer to look it up in, and no --unchecked"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
-    said = [labels.add(i, as_, by, comment, column=column, score=values[i]) for i in dict.fromkeys(id)]
+    said = [labels.add(i, as_, by, comment, column=column, score=values[i]) for i in ids]
     show_table(_rows(said), columns=_SHOWN, as_json=json)
     return DONE
 
@@ -213,10 +215,12 @@ def import_(
         Do not look whether the layer has the objects: for layers too large to look.
     """
     from skyloom.active.importing import import_labels, read_labels
-    from skyloom.active.reading import find_objects
+    from skyloom.active.reading import find_objects, typed_ids
 
     labels, opened = _opened(layer, store)
     said = read_labels(table, id_column=id_column, label_column=label_column)
+    # A column of digits in a CSV file is read as integers, also where the layer's ids are texts.
+    said = dict(zip(typed_ids(opened, [str(i) for i in said]), said.values(), strict=True))
     if opened is not None and not unchecked:
         find_objects(opened, list(said))
     added = import_labels(labels, said, by=by, comment=comment)

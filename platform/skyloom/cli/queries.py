@@ -14,7 +14,7 @@ from skyloom.errors import ErrorKind, SpecError, close_matches
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from skyloom.jobs.view import Explained
+    from skyloom.jobs.asking import Explained
     from skyloom.sky import Region
 
 __all__ = ["query"]
@@ -99,7 +99,7 @@ def query(
         Compare the ids of all rows that are read from layers with the catalog's, too. Otherwise a layer is
         trusted if its files are those that were computed from the catalog's as they are.
     explain
-        Print what would be read and DuckDB's plan; read nothing but footers.
+        Print what would be read, of both catalogs of a cross-match, and DuckDB's plan; read nothing but footers.
     limit
         How many rows to print; the query stops after them.
     max_rows
@@ -112,8 +112,11 @@ def query(
     json
         Print a JSON list, for programs.
     """
+    from skyloom.query import Limits, start_ahead
+
+    # It imports while this process does, which takes longer.
+    start_ahead()
     from skyloom.jobs import open_catalog
-    from skyloom.query import Limits
     from skyloom.query.stream import STREAMED
 
     is_streamed = output is not None and output.suffix.lower() in STREAMED
@@ -124,12 +127,6 @@ def query(
         _check(output, overwrite=overwrite)
     view = open_catalog(catalog).with_layers(*_names(layers), store=store)
     region = _region(cone, box, polygon, moc)
-    if explain and crossmatch is not None:
-        msg = "--explain tells of one catalog: leave --crossmatch out"
-        raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
-    if explain:
-        _show_explained(view.explain(sql, region=region), as_json=json)
-        return DONE
     asked: dict[str, Any] = {
         "region": region,
         "limits": limits,
@@ -137,6 +134,9 @@ def query(
         "compare_rows": compare_rows,
     }
     table = view if crossmatch is None else view.crossmatch(open_catalog(crossmatch), radius)
+    if explain:
+        _show_explained(table.explain(sql, region=region), as_json=json)
+        return DONE
     if output is not None:
         rows = table.query_to(output, sql, **asked, overwrite=overwrite)
         sys.stderr.write(f"wrote {rows:,} rows to {output}\n")

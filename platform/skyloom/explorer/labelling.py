@@ -165,7 +165,8 @@ class Labelling:
 def _history(ranking: Ranking) -> str:
     lines = [
         f"<tr><td>{escape(record.utc[:19].replace('T', ' '))}</td><td>{escape(record.by)}</td>"
-        f"<td>{record.object_id}</td><td>{escape(record.label)}{'' if record.kind == 'label' else ' undone'}</td>"
+        f"<td>{escape(str(record.object_id))}</td>"
+        f"<td>{escape(record.label)}{'' if record.kind == 'label' else ' undone'}</td>"
         f"<td>{escape(record.comment[:80])}</td></tr>"
         for record in ranking.history[: -HISTORY_SHOWN - 1 : -1]
     ]

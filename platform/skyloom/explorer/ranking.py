@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyloom.active import Label, LabelStore, rerank
+from skyloom.active.reading import holds_text
+from skyloom.active.records import Id, numbered
 from skyloom.errors import ErrorKind, SpecError, close_matches
 from skyloom.explorer.points import Points
 
@@ -26,6 +28,7 @@ class Candidates:
     points: NDArray[np.int64]
     """Ascending."""
     ids: NDArray[np.int64]
+    """As `skyloom.active.records.numbered` has them."""
     features: NDArray[np.float32]
     """Shape (N, F)."""
     of: int
@@ -40,7 +43,7 @@ class Ranking:
     """Best first."""
     scores: NDArray[np.float64]
     """Of `points`; higher comes first."""
-    decisions: dict[int, str]
+    decisions: dict[Id, str]
     history: tuple[Label, ...]
     of: int
     wall_s: float
@@ -92,12 +95,16 @@ def candidates(points: Points, names: Sequence[str], chosen: NDArray[np.bool_] |
     Raises
     ------
     SpecError
-        COLUMN_TYPE if ids are not integers; BAD_PARAMETER if nothing is selected, or there are no features.
+        COLUMN_TYPE if ids are neither integers nor texts; BAD_PARAMETER if nothing is selected, or there are no
+        features.
     """
     import pyarrow as pa
 
-    if points.view.base.id_column is None or not pa.types.is_integer(points.ids.type):
-        msg = f"labels are kept by integer id, and ids of catalog {points.view.name} are {points.ids.type}"
+    kind = points.ids.type
+    is_text = holds_text(kind)
+    if points.view.base.id_column is None or not (is_text or pa.types.is_integer(kind)):
+        found = "catalog {} has none" if points.view.base.id_column is None else f"ids of catalog {{}} are {kind}"
+        msg = f"labels are kept by id, an integer or a text, and {found.format(points.view.name)}"
         raise SpecError(msg, kind=ErrorKind.COLUMN_TYPE)
     if not names:
         msg = "there is no column of numbers to rank by: open the page with a layer, or name --features"
@@ -107,7 +114,8 @@ def candidates(points: Points, names: Sequence[str], chosen: NDArray[np.bool_] |
         msg = "nothing is selected: clear the selection, or select objects to rank"
         raise SpecError(msg, kind=ErrorKind.BAD_PARAMETER)
     rows = asked[:: -(-len(asked) // RANKED_ROWS)]
-    ids = points.ids.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+    taken = points.ids.take(pa.array(rows))
+    ids = np.array([numbered(i) for i in taken.to_pylist()], np.int64) if is_text else taken.to_numpy()
     return Candidates(rows, ids, points.matrix(names, rows), len(asked))
 
 
@@ -121,7 +129,8 @@ def rank(found: Candidates, store: LabelStore, *, loop: str, seed: int = 0) -> R
     """
     began_s = time.perf_counter()
     decisions, history = store.decisions(), tuple(store.history())
-    scores = rerank(found.features, found.ids, decisions, loop=loop, seed=seed)
+    labels = {numbered(object_id): label for object_id, label in decisions.items()}
+    scores = rerank(found.features, found.ids, labels, loop=loop, seed=seed)
     order = np.argsort(-scores, kind="stable")
     return Ranking(
         found.points[order], scores[order], decisions, history, found.of, time.perf_counter() - began_s

@@ -8,15 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from bokeh.events import RangesUpdate, SelectionGeometry, Tap
-from bokeh.models import BoxAnnotation, BoxSelectTool, ColumnDataSource, Range1d
+from bokeh.events import SelectionGeometry
+from bokeh.models import BoxSelectTool, ColumnDataSource, Range1d
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from skyloom.explorer.figures import plain
+from skyloom.explorer.frame import Frame, Sides, nearest
 from skyloom.explorer.points import Points
 from skyloom.explorer.shade import ALL, BEHIND, SELECTED, Picture, draw_scatter, histogram
-from skyloom.explorer.skymap import SELECTION, nearest
 from skyloom.explorer.state import Box, Span, State
 
 __all__ = ["Drawn", "Scatter"]
@@ -65,21 +65,11 @@ class Scatter:
         self.names = (state.x, state.y)
         self.view = self._core(state)
         self._x, self._y = Range1d(self.view.x0, self.view.x1), Range1d(self.view.y0, self.view.y1)
-        self.figure = figure(
-            frame_width=WIDTH, frame_height=HEIGHT, x_range=self._x, y_range=self._y,
-            tools="pan,wheel_zoom,box_select",
-            active_scroll="wheel_zoom", active_drag="box_select", name="scatter", toolbar_location="right",
+        self._frame = Frame(
+            "scatter", (WIDTH, HEIGHT), self._x, self._y,
+            drag="box_select", on_move=self._moved, on_box=self._boxed, on_tap=self._tapped,
         )  # fmt: skip
-        self.figure.toolbar.logo = None
-        self.image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        self.figure.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self.image)
-        self._box = BoxAnnotation(visible=False, **SELECTION)
-        self.figure.add_layout(self._box)
-        self._mark = ColumnDataSource({"x": [], "y": []})
-        self.figure.scatter("x", "y", source=self._mark, size=16, color="#d62728", fill_alpha=0, line_width=2)
-        self.figure.on_event(RangesUpdate, self._moved)
-        self.figure.on_event(SelectionGeometry, self._boxed)
-        self.figure.on_event(Tap, self._tapped)
+        self.figure = self._frame.figure
         self._bars: dict[str, ColumnDataSource] = {}
         self._ranges: dict[str, Range1d] = {}
         self.histograms = {axis: self._histogram(axis) for axis in ("x", "y")}
@@ -98,11 +88,7 @@ class Scatter:
 
     def show(self, drawn: Drawn, state: State) -> None:
         """Put pictures on the page, with the ranges that are selected."""
-        view = drawn.view
-        self.image.data = {
-            "image": [drawn.picture.rgba], "x": [view.x0], "y": [view.y0],
-            "dw": [view.x1 - view.x0], "dh": [view.y1 - view.y0],
-        }  # fmt: skip
+        self._frame.show(drawn.view, drawn.picture.rgba)
         for axis, (every, some) in drawn.counts.items():
             span = drawn.spans[axis]
             edges = np.linspace(span.low, span.high, BINS + 1)
@@ -116,11 +102,9 @@ class Scatter:
 
     def show_spans(self, state: State) -> None:
         """Draw the outline of the ranges that are selected."""
-        self._box.visible = not (state.xs is None and state.ys is None)
-        self._box.update(
-            left=state.xs.low if state.xs else None, right=state.xs.high if state.xs else None,
-            bottom=state.ys.low if state.ys else None, top=state.ys.high if state.ys else None,
-        )  # fmt: skip
+        low_x, high_x = (state.xs.low, state.xs.high) if state.xs else (None, None)
+        low_y, high_y = (state.ys.low, state.ys.high) if state.ys else (None, None)
+        self._frame.outline(low_x, high_x, low_y, high_y)
 
     def change_columns(self, state: State) -> None:
         """Show other columns; the view becomes the middle 99 percent of each."""
@@ -133,10 +117,7 @@ class Scatter:
     def mark(self, point: int | None, state: State) -> None:
         """Circle a point; None for none."""
         marked = [] if point is None else [point]
-        self._mark.data = {
-            axis: [float(self.points.column(name)[i]) for i in marked]
-            for axis, name in (("x", state.x), ("y", state.y))
-        }
+        self._frame.mark(*([float(self.points.column(name)[i]) for i in marked] for name in (state.x, state.y)))
 
     def _core(self, state: State) -> Box:
         return Box(*self.points.core(state.x), *self.points.core(state.y))
@@ -171,34 +152,26 @@ class Scatter:
         plot.on_event(SelectionGeometry, lambda event: self._spanned(axis, event))
         return plot
 
-    def _moved(self, event: Any) -> None:
-        if None in (event.x0, event.x1, event.y0, event.y1):
-            return
-        (x0, x1), (y0, y1) = sorted((event.x0, event.x1)), sorted((event.y0, event.y1))
-        view = Box(x0, x1, y0, y1)
+    def _moved(self, sides: Sides) -> None:
+        view = Box(*sides)
         # Seven digits are what a box has: further in there is nothing to see.
         if view.x0 < view.x1 and view.y0 < view.y1:
             self.view = view
             self._on_view()
 
-    def _boxed(self, event: Any) -> None:
-        if event.final and event.geometry.get("type") == "rect":
-            corner = event.geometry
-            (x0, x1), (y0, y1) = sorted((corner["x0"], corner["x1"])), sorted((corner["y0"], corner["y1"]))
-            self._on_spans({"xs": Span(x0, x1), "ys": Span(y0, y1)})
+    def _boxed(self, sides: Sides) -> None:
+        self._on_spans({"xs": Span(*sides[:2]), "ys": Span(*sides[2:])})
 
     def _spanned(self, axis: str, event: Any) -> None:
         if event.final and event.geometry.get("type") == "rect":
             low, high = sorted((event.geometry["x0"], event.geometry["x1"]))
             self._on_spans({f"{axis}s": Span(low, high)})
 
-    def _tapped(self, event: Any) -> None:
-        if event.x is None or event.y is None:
-            return
+    def _tapped(self, x: float, y: float) -> None:
         per_px = ((self.view.x1 - self.view.x0) / WIDTH, (self.view.y1 - self.view.y0) / HEIGHT)
         dx, dy = (
             np.abs(self.points.column(name) - np.float32(at)) / scale
-            for name, at, scale in zip(self.names, (event.x, event.y), per_px, strict=True)
+            for name, at, scale in zip(self.names, (x, y), per_px, strict=True)
         )
         found = nearest(dx, dy)
         if found is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from skyloom.explorer.points import LIMIT_ROWS, Points
 from skyloom.explorer.ranking import features_of
 from skyloom.explorer.state import State
 from skyloom.jobs import CatalogView
+from skyloom.query import start_ahead
 from skyloom.tensors import TensorStore
 
 __all__ = ["DEFAULT_PORT", "Explorer", "serve"]
@@ -103,6 +104,17 @@ class Explorer:
         ranked = [*first, *others, *names]
         return State(x=ranked[0], y=next((name for name in ranked if name != ranked[0]), ranked[0]))
 
+    def parsed(self, asked: Mapping[str, str]) -> State:
+        """Return the state that the parameters of an address say.
+
+        Raises
+        ------
+        SpecError
+            As `State.of_query`.
+        """
+        numeric = [c.name for c in self.points.numeric]
+        return State.of_query(asked, numeric=numeric, columns=self.points.sortable, default=self.default)
+
 
 def serve(
     explorer: Explorer, *, port: int = DEFAULT_PORT, announce: Callable[[str], None], stop: Any = None
@@ -135,6 +147,7 @@ def serve(
 
     warm_up()
     prepare(explorer)
+    start_ahead()
     port = _free(port)
     loop = IOLoop(make_current=True)
 

@@ -13,7 +13,7 @@ from skyloom.explorer.grid import TextTable
 from skyloom.explorer.objects import said
 from skyloom.explorer.points import Points
 from skyloom.explorer.state import State
-from skyloom.query import Limits
+from skyloom.query import Limits, start_ahead
 
 __all__ = ["PAGE_ROWS", "Table", "shown_columns"]
 
@@ -64,7 +64,10 @@ class Table:
         base = self.points.view.base
         sql = state.sql(shown_columns(self.points, state), base.ra_column, base.dec_column)
         start = min(state.page * PAGE_ROWS, DEEPEST)
-        return self.points.view.query(f"{sql}\nLIMIT {PAGE_ROWS + 1} OFFSET {start}", limits=LIMITS)
+        try:
+            return self.points.view.query(f"{sql}\nLIMIT {PAGE_ROWS + 1} OFFSET {start}", limits=LIMITS)
+        finally:
+            start_ahead()  # for the next page, whoever turns to it
 
     def show(self, found: pa.Table, state: State) -> None:
         """Put rows on the page, as text: ids are exact, and nothing of a value is ever markup."""

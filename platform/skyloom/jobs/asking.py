@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,26 @@ import pyarrow as pa
 from skyloom.query import Limits, Source, check_output, query_source, streamed, write_stream
 from skyloom.sky import Region
 
-__all__ = ["Queryable"]
+__all__ = ["Explained", "Queryable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a query would read."""
+
+    partitions: int
+    """Whose files are opened."""
+    partitions_of: int
+    """That the catalog has."""
+    rows: int
+    """In these partitions; of a cross-match, in those of the first catalog."""
+    bytes: int
+    """Of their files, of the catalogs and of all layers; columns that are not named are not read."""
+    regions: tuple[str, ...]
+    """Of each region function in the SQL: whether it chooses partitions, or why it only tests rows. Last, what a
+    cross-match reads of the other catalog."""
+    plan: str
+    """DuckDB's own."""
 
 
 class Queryable(ABC):
@@ -21,6 +41,13 @@ class Queryable(ABC):
     @abstractmethod
     def _source(self, *, compare_rows: bool) -> AbstractContextManager[Source]:
         """Return where its files come from, and let go of them afterwards."""
+
+    @abstractmethod
+    def explain(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> Explained:
+        """Say what a query would read, and how DuckDB would run it; nothing but footers is read.
+
+        Parameters and errors are those of `query`.
+        """
 
     def query(
         self,

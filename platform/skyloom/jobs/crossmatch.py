@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyloom.catalog import Partition
 from skyloom.catalog.nesting import as_struct_of_lists, is_list_of_structs
 from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
-from skyloom.jobs.asking import Queryable
+from skyloom.jobs.asking import Explained, Queryable
 from skyloom.jobs.query_files import Pixels, pixels_in
-from skyloom.query import Chosen, Source, TableFiles
+from skyloom.query import Chosen, Limits, Source, TableFiles, explain_source
 from skyloom.sky import MocRegion, Region
 from skyloom.sky.regions import DEPTH
 
@@ -68,20 +69,55 @@ class Crossmatched(Queryable):
     def _suffix(self) -> str:
         return f"_{self.right.name.replace('-', '_')}"
 
+    def explain(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> Explained:
+        """Say which partitions of both catalogs would be matched, and how DuckDB would run over the pairs.
+
+        Nothing is matched, so that DuckDB's plan is over a table of no rows; see `Queryable.explain`.
+        """
+        chosen: list[tuple[int, int]] = []
+
+        def choose(regions: Sequence[Region], _needed: frozenset[str]) -> Chosen:
+            chosen.extend(pixels_in(self.left.base, regions))
+            return Chosen(TableFiles((), (), self.schema), {}, partitions=len(chosen))
+
+        plan = explain_source(sql, self._source_of(choose), limits=limits, region=region)
+        nearby = self._near(chosen)
+        of_left, of_right = self.left.base.partitions(chosen), self.right.base.partitions(nearby)
+        other = (
+            f"cross-match within {self.radius_arcsec:g} arcsec: "
+            f"{len(nearby):,} of {len(self.right.base.pixels):,} partitions of {self.right.name} are near, "
+            f"with {sum(part.rows for part in of_right):,} rows"
+        )
+        return Explained(
+            partitions=len(chosen),
+            partitions_of=len(self.left.base.pixels),
+            rows=sum(part.rows for part in of_left),
+            bytes=_bytes(self.left, of_left) + _bytes(self.right, of_right),
+            regions=(*plan.regions, other),
+            plan=plan.text,
+        )
+
     @contextmanager
     def _source(self, *, compare_rows: bool) -> Iterator[Source]:
         del compare_rows
-        base = self.left.base
         with tempfile.TemporaryDirectory(prefix="skyloom-crossmatch-") as folder:
-            yield Source(
-                base=self.schema,
-                layers={},
-                id_column=base.id_column,
-                healpix_column=base.healpix_column,
-                position_columns=(base.ra_column, base.dec_column),
-                choose=partial(self._choose, Path(folder)),
-                index_column=base.healpix_column if base.healpix_order == DEPTH else "",
-            )
+            yield self._source_of(partial(self._choose, Path(folder)))
+
+    def _source_of(self, choose: Callable[[Sequence[Region], frozenset[str]], Chosen]) -> Source:
+        base = self.left.base
+        return Source(
+            base=self.schema,
+            layers={},
+            id_column=base.id_column,
+            healpix_column=base.healpix_column,
+            position_columns=(base.ra_column, base.dec_column),
+            choose=choose,
+            index_column=base.healpix_column if base.healpix_order == DEPTH else "",
+        )
+
+    def _near(self, pixels: Pixels) -> Pixels:
+        """Return the other catalog's partitions that may have rows near those of some partitions."""
+        return pixels_in(self.right.base, [_around(pixels, self.radius_arcsec)]) if pixels else ()
 
     def _choose(self, folder: Path, regions: Sequence[Region], _needed: frozenset[str]) -> Chosen:
         """Match the partitions of the left catalog that the regions touch, and write the pairs."""
@@ -104,7 +140,7 @@ class Crossmatched(Queryable):
         left = self.left.to_lsdb(self.left.base.schema.names)
         if len(pixels) < len(self.left.base.pixels):
             left = left.search(lsdb.PixelSearch(list(pixels)))
-        nearby = pixels_in(self.right.base, [_around(pixels, self.radius_arcsec)])
+        nearby = self._near(pixels)
         if not nearby:
             return []
         right = self._with_margin(nearby)
@@ -153,6 +189,13 @@ def _fields(view: CatalogView, *, index: bool) -> list[pa.Field]:
     """Return the columns of a view in the order of LSDB, the HEALPix index only if asked for."""
     fields = [field for field in view.base.schema if index or field.name != view.base.healpix_column]
     return fields + [layer.schema.field(column.name) for layer in view.layers for column in layer.columns]
+
+
+def _bytes(view: CatalogView, partitions: Sequence[Partition]) -> int:
+    """Return the size of the files of some partitions, those of layers included."""
+    keys = {part.key for part in partitions}
+    layers = sum(e.size_bytes for layer in view.layers for e in layer.published.files if e.key in keys)
+    return layers + sum(part.bytes for part in partitions)
 
 
 def _around(pixels: Pixels, radius_arcsec: float) -> MocRegion:

@@ -166,11 +166,14 @@ def check_made_from(layers: Sequence[Layer], catalog: Catalog, pixels: Pixels) -
 
 def _check_committed(layer: Layer, file: str, entry: FileEntry) -> None:
     footer = read_footer(file)
+    job = {"job_id": layer.published.journal.job_id, "key": entry.key, "input_digest": entry.input_digest}
+    expected = {f"{FOOTER_PREFIX}{word}": value for word, value in job.items()}
+    if footer.size == entry.size_bytes and footer.states(entry.rows, expected):
+        return
     with parquet_errors(file):
         metadata: pq.FileMetaData = footer.metadata()
     said = metadata.metadata or {}
-    expected = {"job_id": layer.published.journal.job_id, "key": entry.key, "input_digest": entry.input_digest}
-    named = all(said.get(f"{FOOTER_PREFIX}{word}".encode()) == value.encode() for word, value in expected.items())
+    named = all(said.get(word.encode()) == value.encode() for word, value in expected.items())
     if footer.size != entry.size_bytes or metadata.num_rows != entry.rows or not named:
         of = said.get(f"{FOOTER_PREFIX}key".encode(), b"no partition").decode(errors="replace")
         msg = (

@@ -13,7 +13,7 @@ from skyloom.catalog import open_catalog as open_hats
 from skyloom.catalog.files import join, read_footer
 from skyloom.catalog.remote import storage_options
 from skyloom.columns import Column
-from skyloom.jobs.asking import Queryable
+from skyloom.jobs.asking import Explained, Queryable
 from skyloom.jobs.layers import Layer, check_once, open_layer
 from skyloom.jobs.query_files import check_made_from, check_same_pixels, pixels_in, source_of
 from skyloom.query import Limits, Source, explain_source
@@ -47,24 +47,6 @@ def open_catalog(location: str | Path, *, catalogs: str | Path | None = None) ->
     >>> catalog = sl.open_catalog("catalogs/plasticc.toml")  # doctest: +SKIP
     """
     return CatalogView(open_hats(location, catalogs=Path(catalogs) if catalogs else None))
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """What a query would read."""
-
-    partitions: int
-    """Whose files are opened."""
-    partitions_of: int
-    """That the catalog has."""
-    rows: int
-    """In these partitions."""
-    bytes: int
-    """Of their files, of the catalog and of all layers; columns that are not named are not read."""
-    regions: tuple[str, ...]
-    """Of each region function in the SQL: whether it chooses partitions, or why it only tests rows."""
-    plan: str
-    """DuckDB's own."""
 
 
 @dataclass(frozen=True)
@@ -206,10 +188,7 @@ class CatalogView(Queryable):
         yield source_of(self.base, self.layers, compare_rows=compare_rows)
 
     def explain(self, sql: str, *, region: Region | None = None, limits: Limits | None = None) -> Explained:
-        """Say what a query would read, and how DuckDB would run it; nothing but footers is read.
-
-        Parameters and errors are those of `query`.
-        """
+        """Say what a query would read, and how DuckDB would run it; see `Queryable.explain`."""
         plan = explain_source(sql, source_of(self.base, self.layers), limits=limits, region=region)
         files = [*plan.chosen.base.files, *(file for part in plan.chosen.layers.values() for file in part.files)]
         footers = [read_footer(file) for file in plan.chosen.base.files]

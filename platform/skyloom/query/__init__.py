@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skyloom.query.ask import explain_source, query_source, streamed
-    from skyloom.query.process import Limits
+    from skyloom.query.process import Limits, start_ahead
     from skyloom.query.render import to_json_rows
     from skyloom.query.source import Chosen, Source
     from skyloom.query.sql import check_alignment, explain, query
@@ -27,6 +27,7 @@ __all__ = [
     "explain_source",
     "query",
     "query_source",
+    "start_ahead",
     "streamed",
     "to_json_rows",
     "write_result",
@@ -45,6 +46,7 @@ _HOME = {
     "explain_source": "ask",
     "query": "sql",
     "query_source": "ask",
+    "start_ahead": "process",
     "streamed": "ask",
     "to_json_rows": "render",
     "write_result": "write",

@@ -4,8 +4,8 @@ The first line has the statement and the schemas; the answer says which regions 
 and which layers it needs. The second line has the files that are left after that; the answer is
 what is certain of the result's columns, the rows as Arrow IPC, and how it ended.
 
-It is started fresh for each query (``python -m skyloom.query.child``), imports DuckDB and
-pyarrow only, and nothing in either direction is a pickle.
+It is started fresh for each query (``python -m skyloom.query``), perhaps before anybody asks; it imports
+DuckDB and pyarrow only, and nothing in either direction is a pickle.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+import duckdb
 import pyarrow as pa
 
 from skyloom.errors import ErrorKind, SkyloomError, SpecError
@@ -27,18 +28,20 @@ from skyloom.query.statement import Statement
 from skyloom.query.tables import CATALOG, TableFiles, Tables, new_columns
 from skyloom.query.trouble import as_skyloom_error
 
-if TYPE_CHECKING:
-    import duckdb
-
 _BATCH_ROWS = 65_536
 
 
 def main() -> int:
-    """Read a request, answer it, and say how it ended."""
-    opening = json.loads(sys.stdin.buffer.readline())
-    sandbox.confine(wall_s=opening["limits"]["wall_s"])
+    """Read a request, answer it, and say how it ended; without a request, end."""
+    # All that takes time and needs no request comes first: the process may have been started ahead of it.
+    sandbox.confine()
+    connection = sandbox.connect()
+    asked = sys.stdin.buffer.readline()
+    if not asked:
+        return 0
+    opening = json.loads(asked)
     try:
-        outcome = _answer(opening)
+        outcome = _answer(connection, opening)
     except SkyloomError as error:
         outcome = {
             "error": type(error).__name__,
@@ -55,18 +58,16 @@ def _say(message: Mapping[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _answer(opening: dict[str, Any]) -> dict[str, Any]:
-    import duckdb
-
+def _answer(connection: duckdb.DuckDBPyConnection, opening: dict[str, Any]) -> dict[str, Any]:
     limits = opening["limits"]
+    sandbox.limit_time(limits["wall_s"])
     schemas = {
         name: pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema)))
         for name, schema in opening["schemas"].items()
     }
     tables = _tables(opening, {name: TableFiles((), (), schema) for name, schema in schemas.items()})
     try:
-        connection = sandbox.connect(memory_bytes=limits["memory_bytes"], threads=limits["threads"])
-        sandbox.limit_memory(limits["memory_bytes"])
+        sandbox.limit_work(connection, memory_bytes=limits["memory_bytes"], threads=limits["threads"])
         calls, parsed = _opened(connection, opening, tables)
         used = used_layers(parsed, tables) if parsed else list(tables.layers)
         _say({"calls": [asdict(call) for call in calls], "used": used})
@@ -192,7 +193,3 @@ def _send(
 def _too_much(found: str) -> None:
     msg = f"the result has {found}: add LIMIT or aggregate, or raise the limit and write the result to a file"
     raise SpecError(msg, kind=ErrorKind.QUERY_LIMIT)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
 
 from skyloom.errors import DataError, ErrorKind, SpecError, close_matches
 from skyloom.query import sandbox, views
 from skyloom.query.statement import Statement, parsed_tree, read_statement
 from skyloom.query.tables import CATALOG, Tables, new_columns
-
-if TYPE_CHECKING:
-    import duckdb
 
 __all__ = ["Prepared", "check_rows", "prepare", "read"]
 
@@ -35,19 +34,18 @@ def read(con: duckdb.DuckDBPyConnection, sql: str, tables: Tables) -> tuple[dict
     SpecError
         BAD_QUERY if it is not one SELECT that may run.
     """
-    import duckdb
-
     statements = con.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         found = ", ".join(statement.type.name for statement in statements) or "nothing"
         msg = f"the query must be one SELECT statement, and this is {found}; it cannot write, set or attach"
         raise SpecError(msg, kind=ErrorKind.BAD_QUERY)
     tree = parsed_tree(con.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
-    aggregates = con.execute(
-        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
-    )
-    names = frozenset(str(row[0]).casefold() for row in aggregates.fetchall())
-    return tree, read_statement(tree, tables=[name for name, _ in tables.named()], aggregates=names)
+
+    def aggregates(names: frozenset[str]) -> frozenset[str]:
+        every = con.execute("SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'")
+        return names & {str(row[0]).casefold() for row in every.fetchall()}
+
+    return tree, read_statement(tree, tables=[name for name, _ in tables.named()], aggregates=aggregates)
 
 
 def prepare(
@@ -88,8 +86,6 @@ def prepare(
     DataError
         ROW_COUNT if a file has other rows than its list says.
     """
-    import duckdb
-
     if parsed.is_order_free:
         # Runs of files are then read side by side also where their order would have been kept for nothing.
         con.execute("SET preserve_insertion_order = false")
@@ -102,6 +98,8 @@ def prepare(
         if guarded and CATALOG in parsed.tables:
             check_rows(con, tables, guarded)
         for name, table in tables.named():
+            if not parsed.may_read(name):
+                continue
             if name == CATALOG:
                 select = views.catalog_sql(tables, used=layers, threads=threads, guarded=guarded)
             else:

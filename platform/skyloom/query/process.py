@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -17,7 +18,7 @@ import pyarrow as pa
 from skyloom import errors
 from skyloom.errors import ErrorKind, SkyloomError, SpecError
 
-__all__ = ["Conversation", "Limits", "cores", "started"]
+__all__ = ["Conversation", "Limits", "cores", "start_ahead", "started"]
 
 _LEAST_MEMORY_BYTES = 200_000_000
 
@@ -132,15 +133,49 @@ class Conversation:
 @contextlib.contextmanager
 def started(limits: Limits) -> Iterator[Conversation]:
     """Start a query process; kill it at the end, also after Ctrl-C: none outlives its caller."""
-    command = [sys.executable, "-P", "-S", "-m", "skyloom.query.child"]
-    # No file for its errors: the process may not write any.
-    pipe = subprocess.PIPE
-    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(), cwd="/")  # noqa: S603
-    conversation = Conversation(child, limits)
+    conversation = Conversation(_taken_ahead() or _start(), limits)
     try:
         yield conversation
     finally:
         conversation.end()
+
+
+def start_ahead() -> None:
+    """Start the process of the next query, which gets ready while its caller does something else.
+
+    One waits at a time. It knows nothing of any query, holds 50 MB, does nothing until it is asked, and ends with
+    this process; the query that comes next takes it, and it serves that one alone.
+    """
+    with _LOCK:
+        if _AHEAD.get(os.getpid()) is None:
+            _AHEAD[os.getpid()] = _start()
+
+
+_AHEAD: dict[int, subprocess.Popen[bytes]] = {}
+"""By the process that started it: the copy that a fork makes of this is nobody's to use."""
+_LOCK = threading.Lock()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-S", "-m", "skyloom.query"]
+    # No file for its errors: the process may not write any.
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(), cwd="/")  # noqa: S603
+
+
+def _taken_ahead() -> subprocess.Popen[bytes] | None:
+    with _LOCK:
+        child = _AHEAD.pop(os.getpid(), None)
+    return child if child is not None and child.poll() is None else None
+
+
+@atexit.register
+def _end_ahead() -> None:
+    child = _taken_ahead()
+    if child is not None:
+        child.kill()
+        with contextlib.suppress(BrokenPipeError), child:
+            pass
 
 
 def _died(code: int, trouble: bytes, limits: Limits) -> SkyloomError:
@@ -160,7 +195,6 @@ def _environment() -> dict[str, str]:
     """Return what Python needs to start, and nothing of the caller's environment that may be secret."""
     environment = {
         "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path if p),  # noqa: PTH100
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "2",
         "HOME": "/nonexistent",

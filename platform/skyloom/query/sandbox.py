@@ -15,12 +15,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import duckdb
+import duckdb
 
-__all__ = ["confine", "connect", "limit_memory", "lock"]
+__all__ = ["confine", "connect", "limit_time", "limit_work", "lock"]
 
 # https://docs.kernel.org/userspace-api/landlock.html: numbers are the same on every architecture.
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
@@ -30,17 +28,15 @@ _WRITES = {1: 0b1111111110010, 2: 1 << 13, 3: 1 << 14}
 _TCP = 0b11
 
 
-def confine(*, wall_s: float) -> None:
-    """Give up writing files, core dumps, the network and unlimited time; for good.
+def confine() -> None:
+    """Give up writing files, core dumps and the network; for good.
 
     Where the kernel has Landlock, opening any file for writing fails, and so does any
     connection; elsewhere the limit on file size alone stops writes.
     """
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The parent kills at wall_s; this is for a parent that died. The default action ends even a process in C code.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, wall_s + 2.0)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             _landlock()
@@ -60,11 +56,21 @@ def _landlock() -> None:
         os.close(ruleset)
 
 
-def limit_memory(memory_bytes: int) -> None:
-    """Bound what the process can still allocate, so that it holds `memory_bytes` at most.
+def limit_time(wall_s: float) -> None:
+    """End two seconds after `wall_s`: the parent kills then, and this is for a parent that died."""
+    # The default action ends even a process in C code.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, wall_s + 2.0)
+
+
+def limit_work(connection: duckdb.DuckDBPyConnection, *, memory_bytes: int, threads: int) -> None:
+    """Bound threads, and what the process can still allocate, so that it holds `memory_bytes` at most.
 
     Address space that libraries have reserved and not touched by now does not count.
     """
+    # The rest is for the process itself and for the result on its way out.
+    connection.execute(f"SET memory_limit = '{int(memory_bytes * 0.7) // 1000}KB'")
+    connection.execute(f"SET threads = {threads}")
     try:
         pages = Path("/proc/self/statm").read_text().split()
         size, resident = (int(n) * resource.getpagesize() for n in pages[:2])
@@ -74,16 +80,12 @@ def limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def connect(*, memory_bytes: int, threads: int) -> duckdb.DuckDBPyConnection:
+def connect() -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection in memory: no extensions, no spill files, no Python variables."""
-    import duckdb
-
     connection = duckdb.connect(
         ":memory:",
         config={
-            # The rest is for the process itself and for the result on its way out.
-            "memory_limit": f"{int(memory_bytes * 0.7) // 1000}KB",
-            "threads": threads,
+            "threads": 1,
             "temp_directory": "",
             "python_enable_replacements": False,
             "autoinstall_known_extensions": False,

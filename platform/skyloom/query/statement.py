@@ -8,13 +8,13 @@ holds: queries over the tables we made, and functions that make rows from values
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from skyloom.errors import ErrorKind, SpecError, close_matches
 
-__all__ = ["Statement", "parsed_tree", "read_statement", "walk"]
+__all__ = ["Aggregates", "Statement", "parsed_tree", "read_statement", "walk"]
 
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _TABLE_FUNCTIONS = frozenset(
@@ -27,6 +27,14 @@ _ORDER_FREE = frozenset(
     regr_count regr_intercept regr_r2 regr_slope skewness stddev stddev_pop stddev_samp sum sum_no_overflow
     var_pop var_samp variance""".split()  # noqa: SIM905
 )
+# Functions of one row, of which DuckDB need not be asked: that costs more than most statements take to be read.
+_OF_ONE_ROW = frozenset(
+    """+ - * / // % ^ ** || ~~ !~~ abs acos asin atan atan2 cbrt ceil cos degrees exp floor greatest in_box in_cone
+    in_moc in_polygon isfinite isnan least len ln log10 log2 lower pi pow power radians round sign sin sqrt
+    struct_extract tan upper""".split()  # noqa: SIM905
+)
+Aggregates = Callable[[frozenset[str]], Collection[str]]
+"""Of names of functions, in lower case, those that aggregate."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,10 @@ class Statement:
     """Those of them that have one row per element of what they select."""
     computed: frozenset[str]
     """Names, in lower case, that some expression of the statement gives to something else."""
+
+    def may_read(self, table: str) -> bool:
+        """Say whether the statement can read a table by its name."""
+        return self.takes_all or table.casefold() in self.tables
 
     def may_use(self, columns: Collection[str]) -> bool:
         """Say whether the statement can depend on one of `columns`."""
@@ -72,7 +84,7 @@ def parsed_tree(tree_json: str) -> dict[str, Any]:
     return tree
 
 
-def read_statement(tree: dict[str, Any], *, tables: Collection[str], aggregates: Collection[str]) -> Statement:
+def read_statement(tree: dict[str, Any], *, tables: Collection[str], aggregates: Aggregates) -> Statement:
     """Read DuckDB's parse tree of one SELECT, and refuse what may not run.
 
     Parameters
@@ -81,8 +93,8 @@ def read_statement(tree: dict[str, Any], *, tables: Collection[str], aggregates:
         See `parsed_tree`.
     tables : collection of str
         Names of the tables that the query may read.
-    aggregates : collection of str
-        Names of DuckDB's aggregate functions, in lower case.
+    aggregates : callable
+        Asked only about functions that are not known here.
 
     Raises
     ------
@@ -92,7 +104,7 @@ def read_statement(tree: dict[str, Any], *, tables: Collection[str], aggregates:
     """
     nodes = list(walk(tree))
     _check(nodes, {name.casefold() for name in tables})
-    return _facts(tree["statements"][0]["node"], nodes, frozenset(aggregates))
+    return _facts(tree["statements"][0]["node"], nodes, aggregates)
 
 
 def walk(tree: Any) -> Iterator[dict[str, Any]]:
@@ -140,7 +152,7 @@ def _refuse(reason: str) -> None:
     raise SpecError(msg, kind=ErrorKind.BAD_QUERY)
 
 
-def _facts(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: frozenset[str]) -> Statement:
+def _facts(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: Aggregates) -> Statement:
     identifiers: set[str] = set()
     relations: set[str] = set()
     computed: set[str] = set()
@@ -183,9 +195,13 @@ def _selects_rows(nodes: list[dict[str, Any]], relations: set[str]) -> bool:
     return any(n.get("type") == "COLUMN_REF" and str(n["column_names"][-1]).casefold() in relations for n in nodes)
 
 
-def _is_order_free(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: frozenset[str]) -> bool:
+def _is_order_free(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates: Aggregates) -> bool:
     """Say whether the statement aggregates, and does nothing else that depends on order."""
     if top["type"] != "SELECT_NODE":
+        return False
+    called = frozenset(str(node.get("function_name", "")).casefold() for node in nodes) - {""}
+    unknown = called - _ORDER_FREE - _OF_ONE_ROW
+    if unknown and aggregates(unknown):
         return False
     # A limit on the aggregated rows is harmless, one below it picks rows by order.
     limits = sum("LIMIT" in str(node.get("type", "")) for node in nodes)
@@ -194,13 +210,10 @@ def _is_order_free(top: dict[str, Any], nodes: list[dict[str, Any]], aggregates:
     for node in nodes:
         if node.get("class") == "WINDOW" or node.get("sample") or node.get("distinct_on_targets"):
             return False
-        name = str(node.get("function_name", "")).casefold()
-        if name in aggregates and name not in _ORDER_FREE:
-            return False
-    return bool(top["group_expressions"]) or _aggregates(top["select_list"], aggregates)
+    return bool(top["group_expressions"]) or _aggregates(top["select_list"])
 
 
-def _aggregates(select_list: list[dict[str, Any]], aggregates: frozenset[str]) -> bool:
+def _aggregates(select_list: list[dict[str, Any]]) -> bool:
     """Say whether an expression of the list itself, not of a subquery in it, is an aggregate."""
     stack: list[Any] = [*select_list]
     while stack:
@@ -208,7 +221,7 @@ def _aggregates(select_list: list[dict[str, Any]], aggregates: frozenset[str]) -
         if isinstance(node, list):
             stack.extend(node)
         elif isinstance(node, dict) and node.get("class") != "SUBQUERY":
-            if str(node.get("function_name", "")).casefold() in aggregates:
+            if str(node.get("function_name", "")).casefold() in _ORDER_FREE:
                 return True
             stack.extend(node.values())
     return False
