@@ -20,8 +20,8 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,11 +48,14 @@ class Contest:
     """As `tests.benchmarks.simulated_catalog.load` takes it."""
     unit: str = "mag"
     """Of the brightness, where the simulator does not say it."""
+    settings: Mapping[str, int] = field(default_factory=dict)
+    """Further ones of the simulator."""
 
 
 CONTESTS = {
     "lightcurve-features": Contest("lightcurve-features-eros1.toml"),
     "periodic-class": Contest("periodic-class.toml"),
+    "flares": Contest("flares.toml", "tests.benchmarks.flaring_stars:flaring_stars", "", {"days": 2}),
 }
 """Systems by the names that ``--system`` takes."""
 
@@ -145,6 +148,7 @@ def main() -> None:
             seed=options.seed,
             partition_rows=options.partition_rows,
             unit=contest.unit,
+            settings=contest.settings,
         )
         contend(contest, catalog, Path(folder, "out"), bare_rows=options.bare_rows, rounds=options.rounds)
 

@@ -101,6 +101,12 @@ def test_the_card_reaches_what_was_asked_and_recalls_more_real_flares_than_outli
         (found,) = [s.value for s in card.scores if s.metric == metric and s.who.startswith(who)]
         return found
 
+    windows = "average precision, windows"
+    assert of(windows, "ours (simulated)") >= 0.97 > of(windows, "baseline: height in sigmas (simulated)")
+    assert of("precision, windows at recall 0.9", "ours (simulated)") >= 0.95
+    assert of("calibration error, events", "ours (simulated)") < 0.03
+    faint = "recall, flares of 2 to 4 sigma"
+    assert of(faint, "ours (simulated)") > of(faint, "baseline: 3 cadences above 3 sigma (simulated)")
     recall = "recall, Günther flares above 3 sigma"
     assert of(recall, "ours (real)") > of(recall, "baseline: outliers, its best at our precision (real)")
     clear = "recall, clear flares"

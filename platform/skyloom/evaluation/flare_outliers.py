@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from skyloom.models.flares.curves import TRENDS, Prepared
+from skyloom.models.flares.curves import CHANNELS, Prepared
 from skyloom.models.flares.events import spans
 
 __all__ = ["GRID", "outlier_events", "settings"]
@@ -31,7 +31,7 @@ def outlier_events(
     least : int
         Cadences that must do so; 3 is the usual rule (Chang et al. 2015, ads:2015ApJ...814...35C).
     trend : int
-        Which running median is taken off: a place in `skyloom.models.flares.curves.TRENDS`.
+        Which trend is taken off: a channel of `Prepared`.
     """
     hot = (np.sinh(curve.channels[trend].astype(np.float64)) >= sigmas) & curve.judged & curve.seen
     found = [(a, b) for a, b in spans(hot, curve.offsets, _JOIN) if hot[a : b + 1].sum() >= least]
@@ -43,5 +43,5 @@ def settings() -> Iterator[tuple[float, int, int]]:
     """Yield all settings among which the finder may choose: sigmas, least number of cadences, trend."""
     for sigmas in GRID:
         for least in _LEAST:
-            for trend in range(len(TRENDS)):
+            for trend in range(CHANNELS):
                 yield sigmas, least, trend

@@ -53,7 +53,7 @@ class Recipe:
     hidden: int = 16
     dropout: float = 0.2
     members: int = 10
-    epochs: int = 4
+    epochs: int = 8
     batch_rows: int = 128
     rate: float = 2e-3
     per_flare: int = 3

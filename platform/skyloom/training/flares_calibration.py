@@ -65,11 +65,11 @@ def calibration_arrays(
 
 
 def _spans(star: Star, judged: Judgement, threshold: float) -> Spans:
-    """Return the events of a star as `find_events` does, their height taken from the first channel: no fits."""
+    """Return the events of a star as `find_events` does, their height that above the lowest trend: no fits."""
     config = Config()
     hot = (np.nan_to_num(judged.mean) >= threshold) & star.curve.seen
     least = np.arcsinh(config.min_sigma)
-    height = star.curve.channels[0]
+    height = star.curve.channels.max(axis=0)
     found = [
         (first, last)
         for first, last in spans(hot, star.curve.offsets, config.join_cadences)

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from skyloom.errors import SpecError
-from skyloom.models.flares.curves import HALF, WINDOW
+from skyloom.models.flares.curves import CHANNELS, HALF, WINDOW
 from skyloom.models.flares.network import FlareEnsemble, NetworkConfig, make_network
 
 
@@ -17,7 +17,7 @@ def net():
 
 
 def test_sliding_gives_what_each_window_gives(net):
-    curve = torch.randn(1, 2, 320, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    curve = torch.randn(1, CHANNELS, 320, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     slid = net.slide(curve)[0]
     windows = torch.stack([curve[0, :, k : k + WINDOW] for k in range(320 - WINDOW + 1)])
     assert slid.shape == (320 - WINDOW + 1,)
@@ -26,7 +26,7 @@ def test_sliding_gives_what_each_window_gives(net):
 
 def test_a_logit_depends_on_a_hundred_cadences_before_and_ninety_nine_after_and_on_all_of_them(net):
     curve = torch.randn(
-        1, 2, 600, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True
+        1, CHANNELS, 600, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True
     )
     i = 300
     net.slide(curve)[0, i - HALF].backward()
@@ -35,7 +35,7 @@ def test_a_logit_depends_on_a_hundred_cadences_before_and_ninety_nine_after_and_
     assert moved.max() < i + HALF
     touched = torch.zeros(600, dtype=torch.bool)
     for seed in range(24):  # a pooling looks at the higher of two: other curves, other paths
-        other = torch.randn(1, 2, 600, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        other = torch.randn(1, CHANNELS, 600, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         other.requires_grad_()
         net.slide(other)[0, i - HALF].backward()
         touched |= other.grad[0].abs().sum(0) > 0
@@ -45,7 +45,7 @@ def test_a_logit_depends_on_a_hundred_cadences_before_and_ninety_nine_after_and_
 
 def test_the_ensemble_holds_the_probabilities_of_its_members():
     ensemble = FlareEnsemble(NetworkConfig(widths=(4, 4, 4), hidden=2), 3).eval()
-    curve = torch.randn(2, 2, 230)
+    curve = torch.randn(2, CHANNELS, 230)
     p = ensemble(curve)
     assert p.shape == (2, 3, 31)
     assert ((p > 0) & (p < 1)).all()
@@ -54,7 +54,7 @@ def test_the_ensemble_holds_the_probabilities_of_its_members():
 
 
 def test_ten_networks_have_the_parameters_that_the_page_says():
-    assert sum(p.numel() for p in make_network(NetworkConfig()).parameters()) == 16_657
+    assert sum(p.numel() for p in make_network(NetworkConfig()).parameters()) == 16_737
 
 
 @pytest.mark.parametrize("settings", [{"channels": 0}, {"hidden": 0}, {"widths": (1, 2, 0)}, {"dropout": 1.0}])

@@ -1,8 +1,8 @@
 """flares: stellar flares in two-minute light curves of TESS: where, how bright, how long, how much energy.
 
 Source: Feinstein, Montet & Ansdell 2020 (stella, ads:2020AJ....160..219F): ten small convolutional networks judge
-the 200 cadences about each cadence. Departures: the networks see flux less two running medians in units of
-its noise (`curves`) instead of flux over its median, slide without copies (`network`), and are trained on
+the 200 cadences about each cadence. Departures: the networks see flux less three trends in units of its noise
+(`curves`, `trends`) instead of flux over its median, slide without copies (`network`), and are trained on
 simulated stars alone; cadences within 100 of a gap get nulls and not numbers made of zeros; a gap is where more
 than 10 cadences are missing, not what lies far out in the scatter of time steps; events are measured against
 their neighbourhood (`events`); probabilities are calibrated, and energies are Shibayama's (`energy`).
@@ -21,7 +21,7 @@ from skyloom.columns import Column
 from skyloom.errors import ErrorKind, SpecError
 from skyloom.models.flares.columns import EVENT_COLUMNS, FLAGS, Config, inputs_of, reads_of, writes_of
 from skyloom.models.flares.energy import bolometric_energy
-from skyloom.models.flares.estimator import Estimator, estimator_of, events_of, judge
+from skyloom.models.flares.estimator import Estimator, estimator_of, events_of, judge_all
 from skyloom.models.flares.examples import examples_of
 from skyloom.models.probabilities import isotonic
 from skyloom.runtime.contract import Inputs, Lists, Weights
@@ -48,6 +48,7 @@ LIBRARIES = ("torch",)
 
 NORMALISATION = (
     "flux over the star's median, less its running medians over 41 and over 151 cadences, each taken off twice, "
+    "and less a running polynomial of degree 5 over 151 cadences that leaves out what stands out, "
     "in units of the scatter from cadence to cadence, asinh"
 )
 TOLERANCE: Mapping[str, float] = {
@@ -107,8 +108,7 @@ def predict(estimator: Estimator, arrays: Mapping[str, Any]) -> Mapping[str, NDA
     config, curves = estimator.config, arrays["curve"]
     scalars: dict[str, list[float]] = {}
     lists: dict[str, list[NDArray[Any]]] = {}
-    for k, curve in enumerate(curves):
-        judged = judge(estimator.network, curve)
+    for k, (curve, judged) in enumerate(zip(curves, judge_all(estimator.network, curves), strict=True)):
         events = events_of(estimator, curve, judged)
         days = float((curve.judged & curve.seen).sum()) * curve.cadence_d
         n = len(events.peak)

@@ -13,7 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHANNELS", "HALF", "KINDS", "MOST_MISSING", "TRENDS", "WINDOW", "Prepared", "Trouble", "prepare"]
+from skyloom.models.flares.trends import polynomial_trend, running_trend
+
+__all__ = ["CHANNELS", "HALF", "KINDS", "MEDIANS", "MOST_MISSING", "WINDOW", "Prepared", "Trouble", "prepare"]
 
 WINDOW = 200
 """Cadences that decide about one: ``[i - 100, i + 100)`` about cadence i."""
@@ -21,10 +23,12 @@ HALF = WINDOW // 2
 
 MOST_MISSING = 10
 """Cadences that may be missing inside a stretch; more are a gap."""
-TRENDS = (41, 151)
+MEDIANS = (41, 151)
 """Cadences of the two running medians that are taken off: the first follows quick stars, the second keeps long
 flares. Each is taken off twice: what the first pass leaves of a curved light curve is curved, too."""
-CHANNELS = len(TRENDS)
+POLYNOMIAL = 151
+"""Cadences of the running polynomial that is taken off as a third trend."""
+CHANNELS = len(MEDIANS) + 1
 KINDS = ("log_noise", "log_swing", "lag_1", "upper_tail", "lower_tail", "far_share")
 """Numbers that say what kind of light curve it is: see `Prepared.kind`."""
 
@@ -55,7 +59,7 @@ class Prepared:
         In units of the row's median.
     seen : ndarray of bool, shape (G,)
         Whether there is a point, or the node was filled.
-    channels : ndarray of float32, shape (2, G)
+    channels : ndarray of float32, shape (3, G)
         What the networks see: flux less each trend, in units of `noise`, ``asinh``.
     cadence_d : float
     noise : float
@@ -130,8 +134,9 @@ def prepare(
         return "LC_SHORT"
     node, offsets = nodes
     grid_mjd, grid_flux, seen = _filled(mjd, relative, node, offsets)
-    trends = np.stack([_trend(grid_flux, offsets, width) for width in TRENDS])
-    scaled = (grid_flux - trends) / noise
+    quick, slow = (running_trend(grid_flux, offsets, width) for width in MEDIANS)
+    bent = polynomial_trend(grid_flux, offsets, POLYNOMIAL, start=quick, noise=noise)
+    scaled = (grid_flux - np.stack([quick, slow, bent])) / noise
     return Prepared(
         length,
         place,
@@ -143,7 +148,7 @@ def prepare(
         np.arcsinh(scaled).astype(np.float32),
         cadence,
         noise,
-        _kind(scaled, trends[-1], noise),
+        _kind(scaled, slow, noise),
     )
 
 
@@ -174,23 +179,6 @@ def _filled(
     seen = np.zeros(len(every), dtype=bool)
     seen[known] = True
     return np.interp(every, known, mjd[chosen]), np.interp(every, known, flux[chosen]), seen
-
-
-def _trend(flux: NDArray[np.float64], offsets: NDArray[np.int64], width: int) -> NDArray[np.float64]:
-    """Return the running median, and that of what it leaves."""
-    first = _running_median(flux, offsets, width)
-    return first + _running_median(flux - first, offsets, width)
-
-
-def _running_median(flux: NDArray[np.float64], offsets: NDArray[np.int64], width: int) -> NDArray[np.float64]:
-    """Return the median of `width` nodes about each node, stretch by stretch, mirrored at the ends."""
-    from scipy.ndimage import median_filter
-
-    parts = [
-        median_filter(flux[a:b], size=min(width, 2 * ((b - a - 1) // 2) + 1), mode="reflect")
-        for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    ]
-    return np.concatenate(parts)
 
 
 def _kind(scaled: NDArray[np.float64], slow: NDArray[np.float64], noise: float) -> NDArray[np.float32]:

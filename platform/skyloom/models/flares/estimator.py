@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from skyloom.models.flares.network import NetworkConfig
     from skyloom.runtime.networks import Network
 
-__all__ = ["Estimator", "Judgement", "estimator_of", "events_of", "judge", "shape_array", "stored_network"]
+__all__ = [
+    "Estimator",
+    "Judgement",
+    "estimator_of",
+    "events_of",
+    "judge",
+    "judge_all",
+    "shape_array",
+    "stored_network",
+]
 
 CHUNK = 1024
 """Windows that the networks judge in one row: the row has 199 cadences more."""
@@ -113,37 +122,49 @@ def stored_network(arrays: Mapping[str, NDArray[Any]]) -> Network:
 
 
 def judge(network: Network, curve: Prepared) -> Judgement:
-    """Return what the ensemble says of every node that has a whole window.
+    """Return what the ensemble says of every node that has a whole window."""
+    return judge_all(network, [curve])[0]
 
-    The light curve is cut into rows that overlap by 199 cadences: each window is judged once, none is copied.
+
+def judge_all(network: Network, curves: Sequence[Prepared]) -> list[Judgement]:
+    """Return what the ensemble says of light curves, one by one: together they fill its tiles.
+
+    A light curve is cut into rows that overlap by 199 cadences: each window is judged once, none is copied.
+    Windows over the end of a stretch are computed, too, and thrown away.
     """
-    rows, starts = _rows(curve)
-    members = network(curves=rows)["out"].astype(np.float64)
-    mean, sd = np.full(len(curve.mjd), np.nan), np.full(len(curve.mjd), np.nan)
-    total = np.zeros((len(rows), CHUNK))
+    rows = [_rows(curve) for curve in curves]
+    members = network(curves=np.concatenate(rows))["out"].astype(np.float64)
+    total = np.zeros((len(members), CHUNK))
     for k in range(members.shape[1]):
         total = total + members[:, k]
-    of_rows, spread = total / members.shape[1], np.zeros((len(rows), CHUNK))
+    mean, spread = total / members.shape[1], np.zeros((len(members), CHUNK))
     for k in range(members.shape[1]):
-        spread = spread + (members[:, k] - of_rows) ** 2
+        spread = spread + (members[:, k] - mean) ** 2
     spread = np.sqrt(spread / members.shape[1])
-    for row, (start, number) in enumerate(starts):
-        nodes = slice(start + HALF, start + HALF + number)
-        mean[nodes], sd[nodes] = of_rows[row, :number], spread[row, :number]
-    return Judgement(mean, sd)
-
-
-def _rows(curve: Prepared) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
-    """Return rows (K, channels, CHUNK + 199), zeros behind a stretch's end; first node and windows of each."""
-    starts = [
-        (start, min(CHUNK, last - WINDOW + 1 - start))
-        for first, last in zip(curve.offsets[:-1].tolist(), curve.offsets[1:].tolist(), strict=True)
-        for start in range(first, last - WINDOW + 1, CHUNK)
+    ends = np.cumsum([len(each) for each in rows])
+    return [
+        Judgement(*(_at_nodes(curve, of[end - len(each) : end]) for of in (mean, spread)))
+        for curve, each, end in zip(curves, rows, ends.tolist(), strict=True)
     ]
+
+
+def _rows(curve: Prepared) -> NDArray[np.float32]:
+    """Return all nodes in rows (K, channels, CHUNK + 199) that overlap, zeros behind the last."""
+    nodes = len(curve.mjd)
+    starts = range(0, nodes - WINDOW + 1, CHUNK)
     rows = np.zeros((len(starts), CHANNELS, CHUNK + WINDOW - 1), dtype=np.float32)
-    for row, (start, number) in enumerate(starts):
-        rows[row, :, : number + WINDOW - 1] = curve.channels[:, start : start + number + WINDOW - 1]
-    return rows, starts
+    for row, start in enumerate(starts):
+        stop = min(nodes, start + CHUNK + WINDOW - 1)
+        rows[row, :, : stop - start] = curve.channels[:, start:stop]
+    return rows
+
+
+def _at_nodes(curve: Prepared, of_rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what was computed for each node, shape (G,); NaN where it has no whole window."""
+    out, number = np.full(len(curve.mjd), np.nan), len(curve.mjd) - WINDOW + 1
+    out[HALF : HALF + number] = of_rows.reshape(-1)[:number]
+    out[~curve.judged] = np.nan
+    return out
 
 
 def events_of(estimator: Estimator, curve: Prepared, judged: Judgement) -> Events:
