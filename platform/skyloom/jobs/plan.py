@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import pyarrow as pa
 
 from skyloom.catalog import Catalog, Partition, expand_variables, open_catalog
 from skyloom.cluster import ClusterSpec, RunningCluster
-from skyloom.columns import Column, schema_of
+from skyloom.columns import schema_of
 from skyloom.engine import DECOMPRESSION, Limits, Plan, Task, history
 from skyloom.errors import ConflictError, ErrorKind, SpecError
+from skyloom.jobs.bound import Bound
 from skyloom.jobs.devices import decide
 from skyloom.jobs.eligibility import Criteria, criteria_of
 from skyloom.jobs.layers import Layer, check_aligned, open_layer
@@ -29,8 +29,6 @@ from skyloom.storage import Store, check_name, open_store
 
 __all__ = ["JobPlan", "plan_job"]
 
-VERSIONED = ("numpy", "pyarrow")
-"""Libraries whose version may change a value of any model, or a byte of a file."""
 SLICES_IN_USE = 4
 """Slices of tensors in memory beside those read ahead: the model's own, what it makes of it, and the first of the
 partition that comes next."""
@@ -153,35 +151,15 @@ def plan_job(
     asked = (*sources, *(criteria.sources if criteria else ()))
     catalog.check_columns([*repeated, *(s.found.name for s in asked if not s.layer)])
     numerics = decide(job.run, model, cluster)
-    identity = identity_of(
-        job,
-        catalog,
-        layers=layers,
-        model=model,
-        sources=sources,
-        tensors=tensors,
-        schema=schema,
-        numerics=numerics,
-        criteria=criteria,
-    )
+    bound = Bound(job, catalog, layers, model, sources, tensors, numerics, criteria)
     plan = Plan(
         layer=job.layer,
-        identity=identity,
+        identity=bound.identity(schema),
         schema=schema,
         row_keys=row_keys_of(catalog),
         tasks=tuple(_task(partition, tensors) for partition in partitions),
         entry="skyloom.jobs.scoring:Scoring",
-        settings=settings_of(
-            job,
-            catalog,
-            layers=layers,
-            model=model,
-            sources=sources,
-            tensors=tensors,
-            repeated=repeated,
-            numerics=numerics,
-            criteria=criteria,
-        ),
+        settings=bound.settings(repeated, row_keys_of(catalog)),
         footer={"model": model.name, "snapshot": catalog.snapshot()},
         fail_on_bad_row=job.on_bad_row == "fail",
         limits=Limits(
@@ -286,74 +264,6 @@ def output_schema(
 
 def _plain(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
-
-
-def identity_of(
-    job: JobSpec,
-    catalog: Catalog,
-    *,
-    layers: Sequence[Layer],
-    model: LoadedModel,
-    sources: Sequence[Source],
-    tensors: Sequence[TensorSource] = (),
-    schema: pa.Schema,
-    numerics: Numerics | None = None,
-    criteria: Criteria | None = None,
-) -> dict[str, Any]:
-    """Return everything that may change a value; not workers, batch sizes or paths."""
-    return {
-        "protocol": 2,
-        "catalog": {"snapshot": catalog.snapshot()},
-        "layers": {layer.name: layer.published.manifest.columns for layer in layers},
-        "columns": {s.read.name: [s.layer, s.found.name, s.found.unit] for s in sources},
-        "model": {
-            "name": model.name,
-            "weights": model.variant,
-            "weights_digest": model.digest,
-            "settings": model.settings,
-            "code": model.code,
-        },
-        "on_bad_row": job.on_bad_row,
-        "output": [[f.name, str(f.type), Column.of_field(f).unit] for f in schema],
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in sorted({*VERSIONED, *getattr(model.system, "LIBRARIES", ())})
-        },
-        **({"tensors": {s.read.name: [s.digest, s.unit] for s in tensors}} if tensors else {}),
-        **({"numerics": numerics.identity()} if numerics else {}),
-        **({"eligibility": criteria.identity()} if criteria else {}),
-    }
-
-
-def settings_of(
-    job: JobSpec,
-    catalog: Catalog,
-    *,
-    layers: Sequence[Layer],
-    model: LoadedModel,
-    sources: Sequence[Source],
-    tensors: Sequence[TensorSource] = (),
-    repeated: Sequence[str],
-    numerics: Numerics | None = None,
-    criteria: Criteria | None = None,
-) -> dict[str, Any]:
-    """Return what a worker needs to know, as JSON."""
-    return {
-        "layer": job.layer,
-        "model": job.model,
-        "weights": model.place,
-        "model_settings": job.model_settings,
-        "model_made_of": model.made_of,
-        "batch_rows": job.run.batch_rows,
-        "root": catalog.root,
-        "repeated": list(repeated),
-        "row_keys": list(row_keys_of(catalog)),
-        "layers": {layer.name: layer.path for layer in layers},
-        "sources": [[s.read.name, s.layer, s.found.name, s.found.unit] for s in sources],
-        "tensors": [[s.read.name, s.store.location, s.unit] for s in tensors],
-        "numerics": numerics.identity() if numerics else None,
-        "eligibility": criteria.settings() if criteria else None,
-    }
 
 
 def _task(partition: Partition, tensors: Sequence[TensorSource]) -> Task:

@@ -37,7 +37,7 @@ class Scoring:
     Parameters
     ----------
     settings : mapping
-        As `skyloom.jobs.plan.settings_of` writes them.
+        As `skyloom.jobs.bound.Bound.settings` writes them.
 
     Raises
     ------
