@@ -72,7 +72,7 @@ class Assumptions:
 
     driver_s: float = 0.003
     """CPU seconds of driver and scheduler per partition."""
-    driver_bytes: int = 4608
+    driver_bytes: int = 3072
     """Memory that driver and scheduler grow by per partition."""
     cluster_s: float = 5.5
     """By the clock, of imports, scheduler and connections before a worker begins to start, and of their end."""
