@@ -118,7 +118,7 @@ def test_a_calibrated_plan_prints_what_the_job_takes(cost, capsys):
     assert main(["run", "jobs/flares.toml", "--plan", "--calibrate", "1", "--for-workers", "1", "8"]) == 0
     out = capsys.readouterr().out
     assert all(
-        word in out for word in ("Npix=7", "bytes written", "8,000", "assumed", "46.0 s", "bound by", "model")
+        word in out for word in ("Npix=7", "bytes written", "8,000", "assumed", "47.5 s", "bound by", "model")
     )
 
 

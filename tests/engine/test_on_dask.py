@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed import KilledWorker
@@ -24,6 +25,7 @@ from tests.engine import toy
 
 pytestmark = pytest.mark.cluster
 cluster_start = import_module("skyloom.cluster.start")
+on_dask_module = import_module("skyloom.engine.on_dask")
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +163,19 @@ def test_a_scheduler_that_dies_when_asked_for_its_dashboard_has_none():
             raise CommClosedError("ConnectionPool.identity")
 
     assert cluster_start._dashboard(Client()) is None
+
+
+def test_a_group_of_quick_tasks_tells_of_the_first_and_then_twice_a_second(monkeypatch):
+    told, clock = [], iter([10.0, 10.1, 10.2, 10.6, 10.7, 11.3])
+
+    def run_group(work_id, tasks, *, guarded, beat):
+        for _ in range(6):
+            beat()
+        return []
+
+    worker = SimpleNamespace(log_event=lambda topic, key: told.append(key))
+    monkeypatch.setattr(on_dask_module, "get_worker", lambda: worker)
+    monkeypatch.setattr(on_dask_module, "run_group", run_group)
+    monkeypatch.setattr(on_dask_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert on_dask_module._run_group("work", (), False, "key") == []
+    assert told == ["key"] * 3

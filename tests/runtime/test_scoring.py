@@ -249,3 +249,12 @@ def test_lists_that_do_not_fit_the_rows_or_the_type_break_the_contract(output):
     with pytest.raises(DataError) as caught:
         lists([1.0, 2.0], output)
     assert caught.value.kind is ErrorKind.MODEL_OUTPUT
+
+
+def test_rows_of_another_unit_are_declared_anew():
+    system, config = Root(), {}
+    units = [
+        score(system, None, config, rows([4.0], unit), layer="l", batch_rows=4)[0].schema.field("root").metadata
+        for unit in ("m", "s", "m")
+    ]
+    assert units[0] == units[2] != units[1]

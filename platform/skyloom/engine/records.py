@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -61,8 +62,9 @@ class Record:
             msg = f"{where} is no commit record, or a damaged one; remove it and run the same command again"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where)
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
+            values = json.loads(text)
+            return cls(**{**values, "job_id": sys.intern(values["job_id"])})
+        except (ValueError, TypeError, KeyError) as error:
             msg = f"{where} is no commit record ({error}); remove it and run the same command again"
             raise DataError(msg, kind=ErrorKind.BAD_FILE, where=where) from error
 

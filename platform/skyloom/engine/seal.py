@@ -22,6 +22,8 @@ from skyloom.storage import canonical_json, checksum_bytes, sha256_bytes
 __all__ = ["FileEntry", "Manifest", "seal", "state"]
 
 SEAL_THREADS = 4
+SEAL_PIECE = 64
+"""Files that such a thread takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +182,14 @@ def _verify_files(journal: Journal, records: Sequence[Record]) -> None:
             )
             raise DataError(msg, kind=ErrorKind.DIGEST_MISMATCH, key=record.key)
 
+    def verify_all(piece: Sequence[Record]) -> None:
+        for record in piece:
+            verify(record)
+
+    # What waits for a thread takes a kilobyte, as much as a record.
+    pieces = [records[start : start + SEAL_PIECE] for start in range(0, len(records), SEAL_PIECE)]
     with ThreadPoolExecutor(SEAL_THREADS) as threads:
-        for _ in threads.map(verify, records):
+        for _ in threads.map(verify_all, pieces):
             pass
 
 

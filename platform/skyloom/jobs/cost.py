@@ -72,13 +72,13 @@ class Assumptions:
 
     driver_s: float = 0.003
     """CPU seconds of driver and scheduler per partition."""
-    driver_bytes: int = 1024
+    driver_bytes: int = 3072
     """Memory that driver and scheduler grow by per partition."""
-    cluster_s: float = 4.0
-    """By the clock, of planning, scheduler and connections, before a worker begins to start."""
-    cluster_cpu_s: float = 4.0
+    cluster_s: float = 5.5
+    """By the clock, of imports, scheduler and connections before a worker begins to start, and of their end."""
+    cluster_cpu_s: float = 3.0
     """CPU seconds of the same."""
-    worker_cpu_s: float = 1.7
+    worker_cpu_s: float = 1.2
     """CPU seconds of Dask's own process around each worker."""
     plan_s: float = 0.0001
     """Planning and sealing, per partition."""
@@ -97,7 +97,7 @@ class Estimate:
     low_s: float | None
     """If all partitions were like the fastest one measured, beside the fit; None with one partition."""
     high_s: float | None
-    """If all were like the slowest."""
+    """If all were like the slowest, and no step overlapped with another one."""
     cpu_hours: float
     gpu_hours: float
     bound_by: str
@@ -219,6 +219,7 @@ class Cost:
         around_s = said.cluster_s + self.calibration.start_s + said.plan_s * self.partitions
         wall_s = around_s + max(span_s, scheduler_s, store_s)
         low, high = self.spread or (None, None)
+        apart_s = _span_s(self.tasks, np.sum(self._seconds(), axis=0), workers, self.group_tasks)
         cpu_s = float(self._cpu().sum()) + said.cluster_cpu_s
         cpu_s += workers * (self.calibration.start_cpu_s + said.worker_cpu_s)
         cpu_s += (said.driver_s + said.plan_s) * self.partitions
@@ -226,7 +227,7 @@ class Cost:
             workers=workers,
             wall_s=wall_s,
             low_s=None if low is None else around_s + max(low * span_s, scheduler_s, store_s),
-            high_s=None if high is None else around_s + max(high * span_s, scheduler_s, store_s),
+            high_s=None if high is None else around_s + max(high * apart_s, scheduler_s, store_s),
             cpu_hours=cpu_s / 3600,
             gpu_hours=workers * wall_s / 3600 if self._on_gpu else 0.0,
             bound_by=self._bound(workers, span_s, {"scheduler": scheduler_s, "store": store_s}),
