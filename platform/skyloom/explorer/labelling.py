@@ -21,7 +21,6 @@ UNDO_KEY = "u"
 RANKS_SHOWN = 50
 HISTORY_SHOWN = 8
 MOST_CLASSES = 9
-WIDTHS = {"rank": 60, "object": 150, "score": 90}
 LISTEN = """
 if (window.skyloom_keys) return;
 window.skyloom_keys = true;
@@ -123,7 +122,7 @@ class Labelling:
             "object": [str(self.points.ids[point].as_py()) for point in self._ranked],
             "score": [f"{ranking.scores[place]:.4g}" for place in places],
         }
-        self._table.show(columns, WIDTHS)
+        self._table.show(columns)
         ranked = f"{len(ranking.points):,} objects"
         if ranking.of > len(ranking.points):
             ranked = f"{len(ranking.points):,} of {ranking.of:,} objects, evenly (select fewer to rank all)"
