@@ -14,7 +14,7 @@ from skyloom.explorer.objects import Sight, said
 
 __all__ = ["ObjectView"]
 
-WIDTHS = {"unit": 60, "description": 400}
+WIDTHS = {"column": 165, "value": 140, "unit": 50, "description": 420}
 
 
 class ObjectView:
