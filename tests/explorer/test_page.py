@@ -60,7 +60,7 @@ def test_map_to_object_to_label_to_ranking_and_the_label_is_kept_with_who_and_wh
     page.locator("#skyloom-ranking").wait_for()
     assert "240 objects with labels of 0 objects" in text(page, "ranking")
     page.keyboard.press("a")
-    eventually(lambda: text(page, "ranking"), lambda said: "labels of 1 objects by 1 people" in said)
+    eventually(lambda: text(page, "ranking"), lambda said: "labels of 1 object by 1 person" in said)
     (kept,) = LabelStore.open(sky.root).labels()
     assert (kept.object_id, kept.label, kept.by) == (row["object_id"], "anomaly", "ann")
     assert kept.utc.startswith("20")
@@ -71,7 +71,7 @@ def test_map_to_object_to_label_to_ranking_and_the_label_is_kept_with_who_and_wh
     eventually(lambda: text(page, "ranking"), lambda said: "labels of 2 objects" in said)
     assert LabelStore.open(sky.root).decisions()[int(following)] == "snia"
     page.keyboard.press("u")
-    eventually(lambda: text(page, "ranking"), lambda said: "labels of 1 objects" in said)
+    eventually(lambda: text(page, "ranking"), lambda said: "labels of 1 object by" in said)
     eventually(lambda: text(page, "object"), lambda id_: id_ == following)
     records = [json.loads(path.read_text()) for path in sorted((sky.root / "labels").glob("*.json"))]
     assert [(record["kind"], record["by"]) for record in records] == [

@@ -10,7 +10,8 @@ from bokeh.models import ColumnDataSource, DataTable, StringFormatter, TableColu
 
 __all__ = ["TextTable"]
 
-NARROW_PX = 110
+NARROWEST_PX, WIDEST_PX = 60, 220
+CHARACTER_PX, PADDING_PX = 7, 18
 
 
 class TextTable:
@@ -41,7 +42,7 @@ class TextTable:
         columns : mapping of str to sequence of str
             Texts by title, all of one length.
         widths : mapping of str to int, optional
-            Pixels by title.
+            Pixels by title; what is not there is as wide as its texts, within limits.
         """
         fields = {title: f"c{i}" for i, title in enumerate(columns)}
         self._rows.selected.indices = []
@@ -52,7 +53,7 @@ class TextTable:
                 field=field,
                 title=escape(title),  # SlickGrid takes titles for HTML
                 formatter=StringFormatter(nan_format=""),
-                width=(widths or {}).get(title, NARROW_PX),
+                width=(widths or {}).get(title) or _width(title, columns[title]),
             )
             for title, field in fields.items()
         ]
@@ -60,3 +61,8 @@ class TextTable:
     def _picked(self, attr: str, old: Any, new: list[int]) -> None:
         if new and self._on_pick is not None:
             self._on_pick(new[0])
+
+
+def _width(title: str, texts: Sequence[str]) -> int:
+    longest = max([len(title), *(len(text) for text in texts)])
+    return min(max(CHARACTER_PX * longest + PADDING_PX, NARROWEST_PX), WIDEST_PX)

@@ -21,7 +21,6 @@ UNDO_KEY = "u"
 RANKS_SHOWN = 50
 HISTORY_SHOWN = 8
 MOST_CLASSES = 9
-WIDTHS = {"rank": 60, "object": 150, "score": 90}
 LISTEN = """
 if (window.skyloom_keys) return;
 window.skyloom_keys = true;
@@ -85,8 +84,8 @@ class Labelling:
         undo.on_click(self.undo)
         self._said = Div(text="", disable_math=True, name="ranking-said")
         self._ranked: list[int] = []
-        self._table = TextTable(330, 260, on_pick=lambda row: on_pick(self._ranked[row]))
-        self._history = Div(text="", disable_math=True, width=330)
+        self._table = TextTable(300, 420, on_pick=lambda row: on_pick(self._ranked[row]))
+        self._history = Div(text="", disable_math=True, width=370)
         self.pressed = TextInput(value="", visible=False)
         self.pressed.on_change("value", self._key)
         self.listen = CustomJS(args={"pressed": self.pressed}, code=LISTEN)
@@ -123,14 +122,15 @@ class Labelling:
             "object": [str(self.points.ids[point].as_py()) for point in self._ranked],
             "score": [f"{ranking.scores[place]:.4g}" for place in places],
         }
-        self._table.show(columns, WIDTHS)
+        self._table.show(columns)
         ranked = f"{len(ranking.points):,} objects"
         if ranking.of > len(ranking.points):
             ranked = f"{len(ranking.points):,} of {ranking.of:,} objects, evenly (select fewer to rank all)"
-        people = len({label.by for label in ranking.history})
+        objects = _counted(len(ranking.decisions), "object", "objects")
+        people = _counted(len({label.by for label in ranking.history}), "person", "people")
         self._said.text = (
-            f'<span id="skyloom-ranking">ranked {ranked} with labels of {len(ranking.decisions):,} objects '
-            f"by {people:,} people, in {ranking.wall_s:.1f} s</span>"
+            f'<span id="skyloom-ranking">ranked {ranked} with labels of {objects} '
+            f"by {people}, in {ranking.wall_s:.1f} s</span>"
         )
         self._history.text = _history(ranking)
 
@@ -162,13 +162,18 @@ class Labelling:
             self.label(self.keys[key])
 
 
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def _history(ranking: Ranking) -> str:
     lines = [
-        f"<tr><td>{escape(record.utc[:19].replace('T', ' '))}</td><td>{escape(record.by)}</td>"
+        f"<tr><td>{escape(record.utc[:16].replace('T', ' '))}</td><td>{escape(record.by)}</td>"
         f"<td>{escape(str(record.object_id))}</td>"
         f"<td>{escape(record.label)}{'' if record.kind == 'label' else ' undone'}</td>"
-        f"<td>{escape(record.comment[:80])}</td></tr>"
+        f"<td>{escape(record.comment[:40])}</td></tr>"
         for record in ranking.history[: -HISTORY_SHOWN - 1 : -1]
     ]
-    head = "<tr><th>when (UTC)</th><th>who</th><th>object</th><th>label</th><th>comment</th></tr>"
-    return f'<table id="skyloom-labels" cellpadding="3" style="font-size:11px">{head}{"".join(lines)}</table>'
+    head = "<tr align='left'><th>when (UTC)</th><th>who</th><th>object</th><th>label</th><th>comment</th></tr>"
+    style = "font-size:11px;white-space:nowrap"
+    return f'<table id="skyloom-labels" cellpadding="3" style="{style}">{head}{"".join(lines)}</table>'

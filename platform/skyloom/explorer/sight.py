@@ -14,7 +14,7 @@ from skyloom.explorer.objects import Sight, said
 
 __all__ = ["ObjectView"]
 
-WIDTHS = {"column": 180, "value": 150, "unit": 60, "layer": 90, "description": 400}
+WIDTHS = {"column": 165, "value": 140, "unit": 50, "description": 420}
 
 
 class ObjectView:

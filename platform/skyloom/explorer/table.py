@@ -51,7 +51,7 @@ class Table:
         self._back = Button(label="◀", width=40, disabled=True, margin=(22, 5, 5, 5))
         self._on = Button(label="▶", width=40, margin=(22, 5, 5, 5), name="next-page")
         self._said = Div(text="", disable_math=True, margin=(28, 5, 5, 5))
-        self._table = TextTable(690, 330, on_pick=self._picked)
+        self._table = TextTable(690, 520, on_pick=self._picked)
         self._page = state.page
         self._sort.on_change("value", self._sorted)
         self._descending.on_change("active", self._sorted)
