@@ -152,9 +152,9 @@ def _thinned(flux: NDArray[np.float64], *, folded: bool) -> tuple[NDArray[np.int
         step = -(-n // MOST_POINTS)
         return np.arange(0, n, step), f", every {step}th drawn"
     step = -(-2 * n // MOST_POINTS)
-    runs = np.full(-(-n // step) * step, np.nan)
-    runs[:n] = flux
-    runs = runs.reshape(-1, step)
+    padded = np.full(-(-n // step) * step, np.nan)
+    padded[:n] = flux
+    runs = padded.reshape(-1, step)
     first = step * np.arange(len(runs))
     low = first + np.where(np.isnan(runs), np.inf, runs).argmin(axis=1)
     high = first + np.where(np.isnan(runs), -np.inf, runs).argmax(axis=1)
