@@ -15,6 +15,7 @@ from skyloom.columns import Column
 from skyloom.reporting.bins import Axis, Words
 from skyloom.reporting.charts import bars
 from skyloom.reporting.lightcurves import Bands, draw_light_curve, light_curve_of
+from skyloom.reporting.objects import _value
 from skyloom.reporting.pictures import MOST_PX, SHADES, coloured_png, grey_png, palette
 from skyloom.reporting.svg import Drawing, ticks
 
@@ -99,3 +100,34 @@ def test_a_bad_light_curve_is_drawn_as_far_as_it_goes(points, said):
     assert said in words
     assert len(drawn) == (0 if said == "empty" else 2)
     assert "<b>" not in "".join(map(str, drawn))
+
+
+def test_a_flare_of_two_cadences_is_drawn_of_a_light_curve_of_thousands():
+    columns = light_curve_of({}, tuple(Column(f"lc.{name}") for name in ("mjd", "flux")))
+    flux = [1.0] * 5000
+    quiet, _ = draw_light_curve({"mjd": list(range(5000)), "flux": flux}, columns, Bands())
+    flux[3333:3335] = [9.0, 8.0]
+    flaring, words = draw_light_curve({"mjd": list(range(5000)), "flux": flux}, columns, Bands())
+    assert "of every 20 the lowest and the highest drawn" in words
+    assert quiet != flaring
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "epoch", "said"),
+    [
+        ([58400.425893304724, 58401.25], "d", True, "58400.4259, 58401.2500 d"),
+        ([0.09112028, None], "", False, "0.09112, null"),
+        (list(range(8)), "s", False, "0, 1, 2, 3, 4, 5, … (8 in all) s"),
+        ([], "d", True, "none"),
+        (58400.425893304724, "d", True, "58400.4259 d"),
+    ],
+)
+def test_a_list_of_numbers_is_told_as_people_write_them(value, unit, epoch, said):
+    assert _value(value, unit, is_epoch=epoch) == said
+
+
+def test_a_passband_is_named_by_what_tells_it_from_the_others():
+    columns = light_curve_of({}, tuple(Column(f"lc.{name}") for name in ("mjd", "flux", "band")))
+    points = {"mjd": [1.0, 2.0, 3.0], "flux": [1.0, 2.0, 3.0], "band": ["lsst_g", "lsst_r", "tess"]}
+    (drawn,), _ = draw_light_curve(points, columns, Bands())
+    assert all(f">{name}</text>" in str(drawn) for name in ("g", "r", "tess"))

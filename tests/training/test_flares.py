@@ -9,7 +9,7 @@ from skyloom.errors import SpecError
 from skyloom.evaluation import evaluate
 from skyloom.evaluation.flare_sample import labels_of, stars_of, windows
 from skyloom.models import flares
-from skyloom.models.flares.curves import HALF, WINDOW
+from skyloom.models.flares.curves import CHANNELS, HALF, WINDOW
 from skyloom.models.weights import read_bundle
 from skyloom.training import train
 from skyloom.training.flares import Recipe
@@ -78,7 +78,7 @@ def test_a_window_is_the_hundred_cadences_before_and_from_its_node_on(stars):
     curve = stars[0].curve
     nodes = np.flatnonzero(curve.judged)[[0, 7, -1]]
     shown = windows(curve, nodes)
-    assert shown.shape == (3, 2, WINDOW)
+    assert shown.shape == (3, CHANNELS, WINDOW)
     for window, node in zip(shown, nodes, strict=True):
         assert (window == curve.channels[:, node - HALF : node + HALF]).all()
 

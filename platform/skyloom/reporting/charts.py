@@ -38,9 +38,9 @@ def histogram(numbers: Numbers, *, name: str, label: str) -> Markup:
     drawing.text(left - 6, bottom, "0", anchor="end")
     below, above = int(numbers.counts[0]), int(numbers.counts[-1])
     if below:
-        drawing.text(left, top - 2, f"← {below:,} rows below")
+        drawing.text(left, top - 2, f"← {_rows(below)} below")
     if above:
-        drawing.text(right, top - 2, f"{above:,} rows above →", anchor="end")
+        drawing.text(right, top - 2, f"{_rows(above)} above →", anchor="end")
     return drawing.markup()
 
 
@@ -164,8 +164,13 @@ def scatter(
             drawing.uprights(px[mine], low, high, f"whisker s{code % 8}")
         drawing.dots(px[mine], py[mine], f"points s{code % 8}")
     for place, code in enumerate(sorted(set(band.tolist()) & set(names), reverse=True)):
-        drawing.text(right - 22 * place, 11, names[code][:3], anchor="end", style=f"t f{code % 8}")
+        short = names[code].rpartition("_")[2][:4]
+        drawing.text(right - 26 * place, 11, short, anchor="end", style=f"t f{code % 8}")
     return drawing.markup()
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def _padded(values: NDArray[np.float64], share: float) -> Axis:

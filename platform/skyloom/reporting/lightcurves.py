@@ -17,7 +17,8 @@ from skyloom.reporting.svg import number
 __all__ = ["Bands", "LightCurveColumns", "draw_light_curve", "light_curve_of"]
 
 MOST_POINTS = 500
-"""Points of a light curve that are drawn; of more, every so many-th is."""
+"""Points of a light curve that are drawn; of more, the lowest and the highest of every so many are, so that
+what is short is seen, or, where they are folded, every so many-th."""
 _FLUXES = ("flux", "mag")
 _ROLES = ("mjd", "flux", "flux_err", "band")
 
@@ -120,27 +121,46 @@ def draw_light_curve(
     n = min(len(values) for values in read.values())
     if not n:
         return (), "the light curve is empty"
-    step = -(-n // MOST_POINTS)
-    mjd, flux = (_floats(read[name], n, step) for name in (columns.mjd, columns.flux))
-    error = _floats((points or {}).get(columns.flux_err) or [], n, step) if columns.flux_err else None
-    words = ((points or {}).get(columns.band) or [])[:n:step] if columns.band else []
-    labels = [str(word) for word in words] + [""] * (len(mjd) - len(words))
-    code = np.array([bands.code(label) for label in labels], np.int64)
+    has_period = period_d is not None and np.isfinite(period_d) and period_d > 0
+    mjd, flux = (_floats(read[name], n) for name in (columns.mjd, columns.flux))
+    kept, said = _thinned(flux, folded=has_period)
+    error = _floats((points or {}).get(columns.flux_err) or [], n)[kept] if columns.flux_err else None
+    words = ((points or {}).get(columns.band) or [])[:n] if columns.band else []
+    labels = [str(word) for word in words] + [""] * (n - len(words))
+    code = np.array([bands.code(labels[k]) for k in kept.tolist()], np.int64)
+    mjd, flux = mjd[kept], flux[kept]
     names = {number_: name for name, number_ in bands.codes.items()}
     magnitudes = columns.unit == "mag" or columns.flux.startswith("mag")
     label = f"{columns.flux} ({columns.unit})" if columns.unit else columns.flux
     common: dict[str, Any] = {"y_label": label, "upside_down": magnitudes, "names": names}
     drawn = [scatter(mjd, flux, error, code, title="light curve", x_label=f"{columns.mjd} (d)", **common)]
-    if period_d is not None and np.isfinite(period_d) and period_d > 0:
+    if period_d is not None and has_period:
         phase = mjd / period_d % 1.0
         twice = [np.concatenate([a, b]) for a, b in ((phase, phase + 1), (flux, flux), (code, code))]
         both = None if error is None else np.concatenate([error, error])
         label = f"phase at {number(period_d)} d, two cycles"
         drawn.append(scatter(twice[0], twice[1], both, twice[2], title="folded", x_label=label, **common))
-    kept = f", every {step}th drawn" if step > 1 else ""
-    return tuple(drawn), f"{n:,} points{kept}"
+    return tuple(drawn), f"{n:,} points{said}"
 
 
-def _floats(values: Sequence[Any], n: int, step: int) -> NDArray[np.float64]:
-    found = np.array([np.nan if v is None else float(v) for v in values[:n:step]], np.float64)
-    return found if len(found) == -(-n // step) else np.full(-(-n // step), np.nan)
+def _thinned(flux: NDArray[np.float64], *, folded: bool) -> tuple[NDArray[np.int64], str]:
+    """Return which points are drawn, ascending, and what is said of it."""
+    n = len(flux)
+    if n <= MOST_POINTS:
+        return np.arange(n), ""
+    if folded:
+        step = -(-n // MOST_POINTS)
+        return np.arange(0, n, step), f", every {step}th drawn"
+    step = -(-2 * n // MOST_POINTS)
+    padded = np.full(-(-n // step) * step, np.nan)
+    padded[:n] = flux
+    runs = padded.reshape(-1, step)
+    first = step * np.arange(len(runs))
+    low = first + np.where(np.isnan(runs), np.inf, runs).argmin(axis=1)
+    high = first + np.where(np.isnan(runs), -np.inf, runs).argmax(axis=1)
+    return np.unique(np.concatenate([low, high])), f", of every {step} the lowest and the highest drawn"
+
+
+def _floats(values: Sequence[Any], n: int) -> NDArray[np.float64]:
+    found = np.array([np.nan if v is None else float(v) for v in values[:n]], np.float64)
+    return found if len(found) == n else np.full(n, np.nan)

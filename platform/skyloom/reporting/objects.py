@@ -36,6 +36,8 @@ MOST_HIGHEST = 3
 """Of many scores, that are told of an object."""
 MOST_OUTPUTS = 10
 """Columns of the layer that are told of it."""
+MOST_ELEMENTS = 6
+"""Of a list, that are told."""
 _WORD_TYPES = ("string", "large_string", "bool")
 
 
@@ -196,7 +198,10 @@ def _object(finished: Finished, one: _Seen, told: Sequence[Column], roles: Roles
         value = one.outputs[name]
         facts.append((name, f"{value:.6f}" if name in finished.position and value is not None else cut(value)))
     columns = [*told, *(_highest(one, roles) if roles.left_out else ())]
-    facts += [(column.name, _value(one.outputs[column.name], column.unit)) for column in columns]
+    facts += [
+        (column.name, _value(one.outputs[column.name], column.unit, is_epoch=column.ucd == "time.epoch"))
+        for column in columns
+    ]
     flag = finished.columns[-1]
     bits = int(one.outputs[flag.name] or 0)
     names = flag_names(flag)
@@ -214,8 +219,15 @@ def _highest(one: _Seen, roles: Roles) -> list[Column]:
     return sorted(there, key=lambda column: -float(one.outputs[column.name]))[:MOST_HIGHEST]
 
 
-def _value(value: Any, unit: str) -> str:
+def _value(value: Any, unit: str, *, is_epoch: bool = False) -> str:
+    """Return a value as people write it; of a list the first few, and how many there are."""
     if value is None:
         return "null"
-    said = number(value) if isinstance(value, float) else cut(value, 80)
+    if isinstance(value, list):
+        if not value:
+            return "none"
+        told = ", ".join(_value(each, "", is_epoch=is_epoch) for each in value[:MOST_ELEMENTS])
+        more = f", … ({len(value):,} in all)" if len(value) > MOST_ELEMENTS else ""
+        return f"{cut(told, 80)}{more} {unit}".strip()
+    said = f"{value:.4f}" if is_epoch else number(value) if isinstance(value, float) else cut(value, 80)
     return f"{said} {unit}".strip()
