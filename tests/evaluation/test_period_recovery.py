@@ -29,6 +29,11 @@ def test_the_true_period_has_the_shorter_string_and_its_alias_the_longer_one():
     assert_array_equal(found_has_shorter_string(rows(), alias, true), [0.0, np.nan])
 
 
+def test_rows_without_a_period_are_not_asked():
+    periods = np.array([np.nan, PERIOD_D])
+    assert np.isnan(found_has_shorter_string(rows(), periods, np.full(2, 1.0))).all()
+
+
 def test_daily_aliases_are_named_in_both_directions():
     alias = 1.0 / (1.0 / PERIOD_D - 1.0)
     assert recovered(np.array([alias, PERIOD_D]), np.array([PERIOD_D, alias])).tolist() == ["daily alias"] * 2

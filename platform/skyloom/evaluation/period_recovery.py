@@ -85,17 +85,17 @@ def found_has_shorter_string(
     curves : BandLightCurves
         N rows, clean.
     found_d, other_d : ndarray of float64, shape (N,)
-        Their multiples are tried, too.
+        Their multiples are tried, too. NaN: not asked.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        1 or 0; NaN where the passband has too few points.
+        1 or 0; NaN where a period is NaN or the passband has too few points.
     """
     out = np.full(curves.rows, np.nan)
     for row in range(curves.rows):
         begin, end = curves.offsets[row : row + 2]
-        if end - begin >= MIN_BAND_POINTS:
+        if end - begin >= MIN_BAND_POINTS and np.isfinite(found_d[row] + other_d[row]):
             time_d, value = curves.mjd[begin:end] - curves.mjd[begin], curves.flux[begin:end]
             found, other = (
                 shortest_string(time_d, value, float(p), multiples=_MULTIPLES, longest_d=_LONGEST_D)
@@ -155,7 +155,7 @@ def _strings(table: pa.Table, found: Periods, how: NDArray[np.str_], kind: NDArr
     for name in ("CEP", "RRL"):
         rows = (how == "daily alias") & (kind == name)
         if rows.any():
-            agree = found_has_shorter_string(curves.take(rows), found.period_d[rows], annotated[rows])
+            agree = found_has_shorter_string(curves, np.where(rows, found.period_d, np.nan), annotated)
             yield f"{name:18s} {int(rows.sum()):5d} {float(np.nanmean(agree)):11.3f}"
 
 
