@@ -47,8 +47,10 @@ def test_scores_of_the_card_are_measured_again(measured):
 
 @pytest.mark.survey_data
 def test_no_turn_changes_a_class_of_ours_and_some_turns_change_the_twins(measured):
-    assert value_of(measured, "classes that a turn changes", "ours") == 0.0
-    assert value_of(measured, "classes that a turn changes", "baseline: its twin") > 0.005
+    assert value_of(measured, "classes that a turn changes", "ours, one network") == 0.0
+    assert value_of(measured, "classes that a turn changes", "ours, all networks") == 0.0
+    assert value_of(measured, "classes that a turn changes", "baseline: its twin") > 0.0
+    assert value_of(measured, "classes that a turn changes", "baseline: their twins") > 0.02
 
 
 @pytest.mark.survey_data
