@@ -78,7 +78,7 @@ def batches_of(job: JobSpec, catalog: Path, *, rows: int) -> list[pa.RecordBatch
     columns = sorted({column.parent for column in model.reads})
     batches = []
     for part in partitions[::every]:
-        batch = read_partition(opened.root, part, columns).combine_chunks().to_batches()[0]
+        batch = read_partition(opened.root, part, columns, labels_as_codes=True).combine_chunks().to_batches()[0]
         batches += [
             batch.slice(start, job.run.batch_rows) for start in range(0, batch.num_rows, job.run.batch_rows)
         ]
