@@ -53,6 +53,7 @@ class Contest:
 CONTESTS = {
     "lightcurve-features": Contest("lightcurve-features-eros1.toml"),
     "periodic-class": Contest("periodic-class.toml"),
+    "vraenn": Contest("vraenn.toml", "tests.benchmarks.simulated_catalog:transients_with_hosts", "nJy"),
 }
 """Systems by the names that ``--system`` takes."""
 
