@@ -88,7 +88,7 @@ def by_band(curves: LightCurves) -> tuple[BandLightCurves, NDArray[np.uint32]]:
     mjd = _take(curves.mjd, order[: offsets[-1]])
     if _ascending(curves.mjd, curves.offsets) is not None:
         flag |= _unsorted_rows(curves, bad)
-        # Bands seen at one time, or stored one after the other, ascend once they are apart: nothing is to be sorted.
+        # Bands seen at one time, or stored one after the other, ascend once they are apart: nothing to sort.
         if _ascending(mjd, offsets) is not None:
             row = curves.row_of_point()
             order = np.lexsort((curves.mjd, row, code))
