@@ -9,7 +9,7 @@
 #   make soak       half an hour of chaos: workers, drivers and scheduler killed over and over
 #   make weights    train the models that are shipped again, by the commands of their cards (WEIGHTS_FLAGS="--only MODEL")
 #   make bench      the benchmarks: ratios of contestants that take turns (minutes)
-#   make bench-lightcurves  durable jobs over 100,000 simulated light curves, and the models alone (an hour; BENCH_FLAGS="--rows 10000")
+#   make bench-lightcurves  durable jobs over 100,000 simulated light curves (6,000 of the slow), and the models alone (an hour; BENCH_FLAGS="--rows 10000")
 #   make bench-peers   three jobs by us and by a hand-written loop, Dask, LSDB, Ray Data, Daft, Hyrax (hours, own environment)
 #   make bench-images  the one on images alone; BENCH_FLAGS="--size large --rounds 3" and the like for both
 #   make bench-query  five million rows and two layers: a cone with and without pruning, layers against one dataset (minutes)
@@ -25,7 +25,7 @@ PYTHON ?= python3
 VENV ?= .venv
 peers := .venv-peers
 BENCH_FLAGS ?=
-LIGHTCURVE_SYSTEMS ?= lightcurve-features periodic-class flares
+LIGHTCURVE_SYSTEMS ?= lightcurve-features periodic-class flares vraenn
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?=
 FAULTS_FLAGS ?=

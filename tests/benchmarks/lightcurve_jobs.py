@@ -1,6 +1,6 @@
 """Systems on light curves at scale: the durable job over a catalog, and the model alone on arrays in memory.
 
-``python -m tests.benchmarks.lightcurve_jobs --system periodic-class [--rows 100000] [--rounds 3]``
+``python -m tests.benchmarks.lightcurve_jobs --system periodic-class [--rows N] [--rounds 3]``
 
 A seeded catalog of simulated light curves is written first (`tests.benchmarks.simulated_catalog`). Both
 contestants run in this process on one core and take turns; their ratio is the share of a core's
@@ -50,12 +50,15 @@ class Contest:
     """Of the brightness, where the simulator does not say it."""
     settings: Mapping[str, int] = field(default_factory=dict)
     """Further ones of the simulator."""
+    rows: int = 100_000
+    """Unless it is said."""
 
 
 CONTESTS = {
     "lightcurve-features": Contest("lightcurve-features-eros1.toml"),
     "periodic-class": Contest("periodic-class.toml"),
     "flares": Contest("flares.toml", "tests.benchmarks.flaring_stars:flaring_stars", "", {"days": 2}),
+    "vraenn": Contest("vraenn.toml", "tests.benchmarks.simulated_catalog:transients_with_hosts", "nJy", rows=6000),
 }
 """Systems by the names that ``--system`` takes."""
 
@@ -81,7 +84,7 @@ def batches_of(job: JobSpec, catalog: Path, *, rows: int) -> list[pa.RecordBatch
     columns = sorted({column.parent for column in model.reads})
     batches = []
     for part in partitions[::every]:
-        batch = read_partition(opened.root, part, columns).combine_chunks().to_batches()[0]
+        batch = read_partition(opened.root, part, columns, labels_as_codes=True).combine_chunks().to_batches()[0]
         batches += [
             batch.slice(start, job.run.batch_rows) for start in range(0, batch.num_rows, job.run.batch_rows)
         ]
@@ -132,25 +135,27 @@ def main() -> None:
     """Write the catalog, and let them take turns."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--system", choices=sorted(CONTESTS), required=True)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--bare-rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, help="light curves; by default as many as take minutes")
+    parser.add_argument("--bare-rows", type=int, help="of them by the model alone; a fifth by default")
     parser.add_argument("--partition-rows", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where catalog and layers go; a temporary one by default")
     options = parser.parse_args()
     contest = CONTESTS[options.system]
+    rows = options.rows or contest.rows
     with tempfile.TemporaryDirectory(prefix="skyloom-bench-", dir=options.folder) as folder:
         catalog = make(
             Path(folder, "catalog"),
             load(contest.simulator),
-            rows=options.rows,
+            rows=rows,
             seed=options.seed,
             partition_rows=options.partition_rows,
             unit=contest.unit,
             settings=contest.settings,
         )
-        contend(contest, catalog, Path(folder, "out"), bare_rows=options.bare_rows, rounds=options.rounds)
+        bare_rows = options.bare_rows or max(1, rows // 5)
+        contend(contest, catalog, Path(folder, "out"), bare_rows=bare_rows, rounds=options.rounds)
 
 
 if __name__ == "__main__":

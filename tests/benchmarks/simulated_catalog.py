@@ -20,10 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyloom.simulators.transients import transients
 from skyloom.timeseries.lightcurves import LightCurves
 from tests.tiny_catalogs import write_face
 
-__all__ = ["Simulator", "load", "make"]
+__all__ = ["Simulator", "load", "make", "transients_with_hosts"]
 
 Simulator = Callable[..., Any]
 """``simulator(n, seed=..., start=..., **settings)`` draws stars `start` to ``start + n - 1``: a table of
@@ -106,6 +107,21 @@ def columns_of(drawn: Any, *, unit: str) -> pa.Table:
         for (name, (_, meta)), column in zip(points.items(), lists, strict=True)
     ]
     return pa.table({"lc": pa.StructArray.from_arrays(lists, fields=fields)})
+
+
+def transients_with_hosts(n: int, *, seed: int, start: int) -> pa.Table:
+    """Return simulated transients `start` to ``start + n - 1``, with the redshifts and extinctions of their hosts.
+
+    Their redshifts are the true ones, under the name of a photometric one.
+    """
+    drawn = transients(n, seed=seed, start=start)
+    table = columns_of(drawn, unit="nJy")
+    for field, values in (
+        (pa.field("hostgal_photoz", pa.float32()), drawn.redshift),
+        (pa.field("mwebv", pa.float32(), metadata={"unit": "mag"}), drawn.mwebv),
+    ):
+        table = table.append_column(field, [pa.array(values.astype(np.float32))])
+    return table
 
 
 def _placed(drawn: pa.Table, rng: np.random.Generator, *, order: int, npix: int, first: int) -> pa.Table:

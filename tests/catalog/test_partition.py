@@ -10,6 +10,7 @@ import pytest
 from skyloom.catalog import open_catalog, read_partition
 from skyloom.catalog.files import read_footer
 from skyloom.catalog.partition import scan_partition
+from skyloom.engine import rows_digest
 from skyloom.errors import ConflictError, DataError, ErrorKind, SpecError
 from tiny_catalogs import SCHEMA, objects, write_hats
 
@@ -36,6 +37,34 @@ def test_dotted_columns_read_just_these_fields_of_the_struct(shared_tiny_catalog
     for field in ("mjd", "flux"):
         one = [lc[field] for lc in rows["lc"].to_pylist()]
         assert one == [lc[field] for lc in whole["lc"].to_pylist()]
+
+
+def bands(table):
+    return [lc and lc["band"] for lc in table["lc"].to_pylist()]
+
+
+@pytest.mark.parametrize("row_group_size", [None, 7])
+def test_labels_as_codes_are_the_same_labels_whatever_the_row_groups(tiny_catalog, row_group_size):
+    catalog, partition, path = first_file(tiny_catalog())
+    pq.write_table(pq.read_table(path), path, row_group_size=row_group_size)
+    partition = scan_partition(catalog.root, partition.order, partition.npix, partition.files)
+    texts = read_partition(catalog.root, partition, ["lc.band", "lc.mjd", "object_id"])
+    codes = read_partition(
+        catalog.root, partition, ["lc.band", "lc.mjd", "object_id"], labels_as_codes=True, use_threads=False
+    ).combine_chunks()
+    assert pa.types.is_dictionary(codes.schema.field("lc").type.field("band").type.value_type)
+    assert bands(codes) == bands(texts)
+    assert codes["object_id"].equals(texts["object_id"])
+    assert rows_digest(codes, codes.column_names) == rows_digest(texts, texts.column_names)
+    assert any(bands(texts))
+
+
+def test_labels_that_a_file_has_as_texts_stay_texts(tiny_catalog):
+    catalog, partition, path = first_file(tiny_catalog())
+    pq.write_table(pq.read_table(path), path, use_dictionary=False)
+    partition = scan_partition(catalog.root, partition.order, partition.npix, partition.files)
+    read = read_partition(catalog.root, partition, ["lc.band"], labels_as_codes=True)
+    assert read.equals(read_partition(catalog.root, partition, ["lc.band"]))
 
 
 def test_units_of_fields_come_along(shared_tiny_catalog):

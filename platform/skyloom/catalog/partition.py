@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyloom.catalog.files import Footer, join, open_source, parquet_errors, read_footer
+from skyloom.catalog.files import Footer, join, local_path, open_source, parquet_errors, read_footer
 from skyloom.catalog.frame import Frame
 from skyloom.catalog.nesting import (
     as_struct_of_lists,
@@ -143,6 +143,8 @@ def read_partition(
     *,
     schema: pa.Schema | None = None,
     verify: bool = True,
+    labels_as_codes: bool = False,
+    use_threads: bool = True,
 ) -> pa.Table:
     """Read rows of one partition, in stored order.
 
@@ -161,6 +163,12 @@ def read_partition(
     verify : bool
         Refuse files that changed since the partition was scanned, and check the CRC of each
         page that has one.
+    labels_as_codes : bool
+        Leave texts within nested columns, such as a passband per point, as the codes and the dictionary
+        that the file has for them: the Arrow type is then a dictionary's. Not with `schema`, to whose types
+        columns are converted. Of light curves the passbands are a third of the cost of reading.
+    use_threads : bool
+        Whether Arrow decodes columns on all cores; no use to a process that has one of them.
 
     Returns
     -------
@@ -186,7 +194,11 @@ def read_partition(
         raise ConflictError(msg, kind=ErrorKind.SNAPSHOT_CHANGED, key=partition.key, file=footers[0].location)
     if schema is not None and columns is not None:
         _check_known(columns, schema)
-    tables = [_read_file(footer, columns, schema, verify=verify) for footer in footers]
+    codes = labels_as_codes and schema is None
+    tables = [
+        _read_file(footer, columns, schema, verify=verify, labels_as_codes=codes, use_threads=use_threads)
+        for footer in footers
+    ]
     table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
     if table.num_rows != partition.rows and table.num_columns:
         where = ", ".join(footer.location for footer in footers)
@@ -227,19 +239,40 @@ def _check_known(columns: Sequence[str], schema: pa.Schema) -> None:
 
 
 def _read_file(
-    footer: Footer, columns: Sequence[str] | None, schema: pa.Schema | None, *, verify: bool
+    footer: Footer,
+    columns: Sequence[str] | None,
+    schema: pa.Schema | None,
+    *,
+    verify: bool,
+    labels_as_codes: bool,
+    use_threads: bool,
 ) -> pa.Table:
     wanted = _by_parent(columns)
     with parquet_errors(footer.location), open_source(footer.location) as source:
+        metadata = footer.metadata()
+        # Arrow reads no nested codes across row groups; from afar, a request for each costs more than it saves.
+        apart = metadata.num_row_groups > 1
+        remote = apart and local_path(footer.location) is None
+        labels = _label_leaves(metadata) if labels_as_codes and not remote else []
         file = pq.ParquetFile(
-            source, metadata=footer.metadata(), page_checksum_verification=verify, pre_buffer=True
+            source,
+            metadata=metadata,
+            page_checksum_verification=verify,
+            pre_buffer=True,
+            read_dictionary=labels,
         )
         found = file.schema_arrow
         if wanted is None:
             wanted = dict.fromkeys(found.names if schema is None else schema.names)
         for name, children in wanted.items():
             _check_field(footer.location, found, name, children, schema)
-        table = file.read(columns=_leaf_paths(file.metadata, found, wanted))
+        paths = _leaf_paths(file.metadata, found, wanted)
+        if labels and apart:
+            groups = range(metadata.num_row_groups)
+            read = [file.read_row_group(i, columns=paths, use_threads=use_threads) for i in groups]
+            table = pa.concat_tables(read)
+        else:
+            table = file.read(columns=paths, use_threads=use_threads)
     arrays = {
         name: _conform(table[name], children, schema.field(name) if schema else found.field(name))
         for name, children in wanted.items()
@@ -277,6 +310,20 @@ def _leaf_paths(metadata: pq.FileMetaData, found: pa.Schema, wanted: dict[str, l
             if children is None or rest[depth] in children:
                 chosen.append(leaf)
     return chosen
+
+
+def _label_leaves(metadata: pq.FileMetaData) -> list[str]:
+    """Return the leaves of texts within nested columns that the file itself has as codes of a dictionary."""
+    if not metadata.num_row_groups:
+        return []
+    leaves = (metadata.schema.column(i) for i in range(metadata.num_columns))
+    return [
+        leaf.path
+        for i, leaf in enumerate(leaves)
+        if leaf.max_repetition_level
+        and leaf.logical_type.type == "STRING"
+        and metadata.row_group(0).column(i).has_dictionary_page
+    ]
 
 
 def _check_field(

@@ -62,8 +62,17 @@ def _update_column(digest: Any, name: str, column: pa.ChunkedArray) -> None:
     _update(digest, column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
 
 
-def _plain(dtype: pa.DataType) -> str:
-    return str(dtype.value_type if pa.types.is_dictionary(dtype) else dtype)
+def _plain(dtype: pa.DataType) -> pa.DataType:
+    """Return the type without dictionaries, at any depth."""
+    if pa.types.is_dictionary(dtype):
+        return dtype.value_type
+    if pa.types.is_struct(dtype):
+        return pa.struct([field.with_type(_plain(field.type)) for field in dtype])
+    if pa.types.is_list(dtype):
+        return pa.list_(dtype.value_field.with_type(_plain(dtype.value_type)))
+    if pa.types.is_large_list(dtype):
+        return pa.large_list(dtype.value_field.with_type(_plain(dtype.value_type)))
+    return dtype
 
 
 def _update(digest: Any, array: pa.Array) -> None:

@@ -120,7 +120,9 @@ class Scoring:
         for _, layer, found, *_ in [*self.settings["sources"], *(asked["columns"] if asked else ())]:
             wanted.setdefault(layer, []).append(found)
         partition = Partition(task.key, 0, 0, task.inputs, task.rows, task.size_bytes, catalog_part(task.digest))
-        table = read_partition(self.settings["root"], partition, list(dict.fromkeys(wanted.pop(""))))
+        columns = list(dict.fromkeys(wanted.pop("")))
+        read = read_partition(self.settings["root"], partition, columns, labels_as_codes=True, use_threads=False)
+        table = read.combine_chunks()
         for name, columns in wanted.items():
             table = self._zipped(task, table, name, list(dict.fromkeys(columns)))
         return table
@@ -316,5 +318,6 @@ def _column(table: pa.Table, name: str) -> tuple[pa.Array, pa.Array | None]:
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
+    # To combine one chunk would copy it.
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)

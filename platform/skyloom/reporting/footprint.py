@@ -73,9 +73,9 @@ class CapFinder:
         half = float(np.linalg.norm(self._high - self._low)) / 2
         if length < 0.2 or half > 1.0:
             return Cap(0.0, 0.0, 180.0)
-        # The farthest point is within `half` of the centre of the box, and on the sphere.
+        # The farthest point is within `half` of the centre of the box, which lies inside the sphere or just outside.
         towards = centre / length
-        reach = 1.0 - length + half
+        reach = abs(1.0 - length) + half
         radius = math.degrees(2.0 * math.asin(min(1.0, reach / 2.0)))
         ra = math.degrees(math.atan2(towards[1], towards[0])) % 360.0
         return Cap(ra, math.degrees(math.asin(np.clip(towards[2], -1, 1))), radius)

@@ -85,15 +85,19 @@ def by_band(curves: LightCurves) -> tuple[BandLightCurves, NDArray[np.uint32]]:
     # large results come from a pool that keeps its pages. Together this halves the whole step.
     order = pc.array_sort_indices(pa.array(code)).to_numpy().view(np.int64)
     offsets = _segments(code, order, curves)
+    mjd = _take(curves.mjd, order[: offsets[-1]])
     if _ascending(curves.mjd, curves.offsets) is not None:
-        row = curves.row_of_point()
-        order = np.lexsort((curves.mjd, row, code))
         flag |= _unsorted_rows(curves, bad)
-        flag |= _duplicated(row, code, curves.mjd, len(curves))
+        # Bands seen at one time, or stored one after the other, ascend once they are apart: nothing to sort.
+        if _ascending(mjd, offsets) is not None:
+            row = curves.row_of_point()
+            order = np.lexsort((curves.mjd, row, code))
+            mjd = _take(curves.mjd, order[: offsets[-1]])
+            flag |= _duplicated(row, code, curves.mjd, len(curves))
     order = order[: offsets[-1]]
     out = BandLightCurves(
         offsets=offsets,
-        mjd=_take(curves.mjd, order),
+        mjd=mjd,
         flux=_take(curves.flux, order),
         flux_err=_take(curves.flux_err, order),
         bands=curves.bands,
