@@ -73,7 +73,7 @@ class CapFinder:
         half = float(np.linalg.norm(self._high - self._low)) / 2
         if length < 0.2 or half > 1.0:
             return Cap(0.0, 0.0, 180.0)
-        # The farthest point is within `half` of the centre of the box, which lies inside the sphere or just outside.
+        # The farthest point is within `half` of the centre of the box, which is not always inside the sphere.
         towards = centre / length
         reach = abs(1.0 - length) + half
         radius = math.degrees(2.0 * math.asin(min(1.0, reach / 2.0)))
