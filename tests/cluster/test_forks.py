@@ -31,8 +31,9 @@ def found():
 
 
 if __name__ == "__main__":
+    before = dict(os.environ)
     fork_ahead(("colorsys", "no_such_module_anywhere"), worker_environment())
-    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
+    assert dict(os.environ) == before
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with start(ClusterSpec(workers=2, dashboard="")) as running:
         seen = list(running.client.run(found).values())
@@ -43,6 +44,20 @@ if __name__ == "__main__":
     for name, value in worker_environment().items():
         assert seen[0]["started with"][name] == value, name
     print("as it should be")
+"""
+
+
+LATER = """
+import os
+from skyloom.cluster import ClusterSpec, start
+
+if __name__ == "__main__":
+    for word in ("first", "second"):
+        os.environ["SKYLOOM_TEST_WORD"] = word
+        os.environ["OMP_NUM_THREADS"] = "9"
+        with start(ClusterSpec(workers=1, dashboard="")) as running:
+            for name in ("SKYLOOM_TEST_WORD", "OMP_NUM_THREADS"):
+                print(*running.client.run(os.getenv, name).values())
 """
 
 
@@ -70,6 +85,15 @@ def test_what_a_user_says_of_the_allocator_wins(script):
     done = run(script, MALLOC_ARENA_MAX="2")
 
     assert done.stdout == "as it should be\n", done.stderr
+
+
+def test_workers_know_what_was_set_since_and_keep_to_their_thread(tmp_path):
+    path = tmp_path / "driver.py"
+    path.write_text(LATER)
+
+    done = run(path)
+
+    assert done.stdout.split() == ["first", "1", "second", "1"], done.stderr
 
 
 def test_a_driver_that_is_killed_leaves_no_process(tmp_path):

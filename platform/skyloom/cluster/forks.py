@@ -13,10 +13,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-__all__ = ["CAN_FORK", "fork_ahead"]
+__all__ = ["CAN_FORK", "changed_since", "fork_ahead"]
 
 CAN_FORK = sys.platform == "linux"
 """Elsewhere, libraries of the system do not survive a fork."""
+
+_STARTED_WITH: dict[str, str] = {}
+"""Variables of this process when it started the one that forks; one for each driver, as multiprocessing has it."""
 
 
 def fork_ahead(imports: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -34,9 +37,18 @@ def fork_ahead(imports: Sequence[str], environment: Mapping[str, str]) -> None:
     from multiprocessing import forkserver, resource_tracker
 
     resource_tracker.ensure_running()  # the first time, it would let interrupts through again
+    if not _STARTED_WITH:
+        _STARTED_WITH.update(os.environ)
     forkserver.set_forkserver_preload(["distributed", *imports])
     with _changed(environment), _without_interrupts():
         forkserver.ensure_running()
+
+
+def changed_since() -> dict[str, str]:
+    """Return the variables that this process has set since it started the one that forks: workers need them."""
+    if not _STARTED_WITH:
+        return {}
+    return {name: value for name, value in os.environ.items() if _STARTED_WITH.get(name) != value}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from skyloom.cluster.forks import CAN_FORK, fork_ahead
+from skyloom.cluster.forks import CAN_FORK, changed_since, fork_ahead
 from skyloom.cluster.spec import ClusterSpec
 from skyloom.errors import ErrorKind, SpecError, TransientError
 
@@ -70,6 +70,8 @@ LOCAL_SETTINGS: dict[str, Any] = {
     "distributed.scheduler.preload": ["skyloom.cluster.when_asked"],
     **({"distributed.worker.multiprocessing-method": "forkserver"} if CAN_FORK else {}),
 }
+NO_DASHBOARD = {"dashboard": False}
+"""Until somebody asks: see `skyloom.cluster.when_asked`."""
 GPU_SETTINGS: dict[str, Any] = {"distributed.scheduler.preload": ["skyloom.cluster.preload"]}
 """Workers with a GPU each are processes of their own from the start, as dask-cuda makes them."""
 
@@ -161,12 +163,12 @@ def _security(spec: ClusterSpec) -> Any:
 def _local(spec: ClusterSpec, *, gpus: bool) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
-    if gpus:
-        make = _one_per_gpu()
-    else:
-        make = partial(LocalCluster, scheduler_kwargs={"dashboard": False})
+    if not gpus:
         fork_ahead((), worker_environment())
     with _explained(), _unset(*THREADS):
+        make = (
+            _one_per_gpu() if gpus else partial(LocalCluster, scheduler_kwargs=NO_DASHBOARD, env=changed_since())
+        )
         cluster = make(
             # A number that the file states; else one per core, or one per GPU, which only dask-cuda can count.
             n_workers=None if gpus and "workers" not in spec.model_fields_set else spec.workers,
