@@ -8,7 +8,7 @@ import os
 import resource
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -45,7 +45,11 @@ def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s
     RuntimeError
         If it fails or takes longer than `timeout_s`; with the end of what it said.
     """
-    _adopt()
+    with _adopting():
+        return _metered(command, environment, timeout_s=timeout_s)
+
+
+def _metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Used:
     before, started = _waited_s(), time.perf_counter()
     process = subprocess.Popen(
         list(command), env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -74,10 +78,19 @@ def metered(command: Sequence[str], environment: Mapping[str, str], *, timeout_s
     return Used(wall_s, max(sum(cpu_s.values()), _waited_s() - before), peak, text, largest)
 
 
-def _adopt() -> None:
-    """Become, on Linux, the parent of processes whose parent ends: then they can be waited for."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+@contextlib.contextmanager
+def _adopting() -> Iterator[None]:
+    """Be, on Linux, the parent of processes whose parent ends, so that they can be waited for."""
+
+    def say(word: int) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, word)
+
+    say(1)
+    try:
+        yield
+    finally:
+        say(0)
 
 
 def _wait_for_orphans(known: Mapping[int, psutil.Process]) -> None:
