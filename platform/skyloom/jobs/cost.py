@@ -74,11 +74,11 @@ class Assumptions:
     """CPU seconds of driver and scheduler per partition."""
     driver_bytes: int = 3072
     """Memory that driver and scheduler grow by per partition."""
-    cluster_s: float = 5.5
+    cluster_s: float = 1.0
     """By the clock, of imports, scheduler and connections before a worker begins to start, and of their end."""
-    cluster_cpu_s: float = 3.0
+    cluster_cpu_s: float = 1.5
     """CPU seconds of the same."""
-    worker_cpu_s: float = 1.2
+    worker_cpu_s: float = 0.3
     """CPU seconds of Dask's own process around each worker."""
     plan_s: float = 0.0001
     """Planning and sealing, per partition."""
@@ -221,7 +221,9 @@ class Cost:
         low, high = self.spread or (None, None)
         apart_s = _span_s(self.tasks, np.sum(self._seconds(), axis=0), workers, self.group_tasks)
         cpu_s = float(self._cpu().sum()) + said.cluster_cpu_s
-        cpu_s += workers * (self.calibration.start_cpu_s + said.worker_cpu_s)
+        # Local workers are forked from one process that imports for all; those with a GPU import each for itself.
+        imports = workers if self.calibration.on_gpu else 1
+        cpu_s += imports * self.calibration.start_cpu_s + workers * said.worker_cpu_s
         cpu_s += (said.driver_s + said.plan_s) * self.partitions
         return Estimate(
             workers=workers,
