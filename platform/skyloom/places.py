@@ -1,14 +1,16 @@
-"""Files that a user names by a file, a directory or a pattern."""
+"""Files that a user names by a file, a directory or a pattern; and where other processes find our modules."""
 
 from __future__ import annotations
 
 import glob
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from skyloom.errors import ErrorKind, NotFoundError
 
-__all__ = ["files_at"]
+__all__ = ["files_at", "module_path"]
 
 
 def files_at(place: str, endings: Sequence[str], *, what: str) -> list[Path]:
@@ -40,3 +42,8 @@ def files_at(place: str, endings: Sequence[str], *, what: str) -> list[Path]:
         msg = f"no {what} at {place}; name a file, a directory or a pattern"
         raise NotFoundError(msg, kind=ErrorKind.NO_SUCH_FILE, path=place)
     return files
+
+
+def module_path() -> str:
+    """Return ``PYTHONPATH`` for a process that shall find what this one finds, wherever it runs."""
+    return os.pathsep.join(os.path.abspath(p) for p in sys.path if p)  # noqa: PTH100  (resolves no links)

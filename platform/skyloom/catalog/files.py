@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyloom.catalog.frame import states
 from skyloom.catalog.remote import storage_options
 from skyloom.errors import DataError, ErrorKind
 
@@ -97,30 +98,14 @@ class Footer:
     def states(self, rows: int, texts: Mapping[str, str]) -> bool:
         """Say whether the footer has so many rows and these texts, by its bytes alone; False if in doubt.
 
-        Parsing it takes twenty times as long. See https://github.com/apache/thrift/blob/master/doc/specs/
-        thrift-compact-protocol.md: fields 3 and 4 of FileMetaData are the rows and the list of row groups.
+        Parsing it takes twenty times as long.
         """
-        counted = b"\x16" + _varint(2 * rows) + b"\x19"
-        return counted in self.tail and all(
-            _thrift_text(key.encode()) + _thrift_text(value.encode()) in self.tail for key, value in texts.items()
-        )
+        return states(self.tail, rows, texts)
 
     def digest_into(self, sha: hashlib._Hash) -> None:
         """Add the footer's bytes and the file's size to a running sha256."""
         sha.update(self.tail)
         sha.update(self.size.to_bytes(8, "little"))
-
-
-def _varint(number: int) -> bytes:
-    groups = bytearray()
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*groups, number])
-
-
-def _thrift_text(text: bytes) -> bytes:
-    return b"\x18" + _varint(len(text)) + text
 
 
 def read_footer(location: str) -> Footer:

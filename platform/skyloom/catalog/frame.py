@@ -11,10 +11,11 @@ https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "states"]
 
 _ENDING = 8
 """Bytes after a footer that are not Thrift: its length, and the magic."""
@@ -59,6 +60,30 @@ class Frame:
             return None
         coded, _ = _number(tail, len(self.opening))
         return (coded >> 1) ^ -(coded & 1)
+
+
+def states(tail: bytes, rows: int, texts: Mapping[str, str]) -> bool:
+    """Say whether a footer has so many rows and these texts, by its bytes alone; False if in doubt.
+
+    Rows and the list of row groups are fields 3 and 4 of ``FileMetaData``.
+    """
+    counted = bytes([16 | _I64]) + _coded(2 * rows) + bytes([16 | _LIST])
+    return counted in tail and all(
+        _text(key.encode()) + _text(value.encode()) in tail for key, value in texts.items()
+    )
+
+
+def _coded(number: int) -> bytes:
+    """Return an unsigned number of seven bits a byte: `_number` undoes it."""
+    groups = bytearray()
+    while number > 127:
+        groups.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def _text(text: bytes) -> bytes:
+    return bytes([16 | _BINARY]) + _coded(len(text)) + text
 
 
 def _fields(data: bytes, at: int, kinds: tuple[int, ...]) -> int:

@@ -80,16 +80,15 @@ def priced_as_json(cost: Cost, workers: Sequence[int]) -> dict[str, Any]:
 
 def show_cost(cost: Cost, workers: Sequence[int]) -> None:
     """Print a cost as tables."""
+    from skyloom.jobs.cost import STEPS
+
     found = cost.calibration
     measured = [
         {
             "partition": each.key,
             "rows": each.rows,
             "MB": round(each.weight_bytes / MB, 3),
-            **{
-                f"{step} s": round(seconds, 4)
-                for step, seconds in zip(("reading", "model", "writing"), each.seconds, strict=True)
-            },
+            **{f"{step} s": round(seconds, 4) for step, seconds in zip(STEPS, each.seconds, strict=True)},
             "CPU s": round(sum(each.cpu_s), 4),
             "memory MB": round(each.memory_bytes / MB, 1),
             "rows/s": round(each.rows / max(sum(each.seconds), 1e-9)),

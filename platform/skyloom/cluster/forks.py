@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from skyloom.places import module_path
+
 __all__ = ["CAN_FORK", "changed_since", "fork_ahead"]
 
 CAN_FORK = sys.platform == "linux"
@@ -54,8 +56,7 @@ def changed_since() -> dict[str, str]:
 @contextmanager
 def _changed(environment: Mapping[str, str]) -> Iterator[None]:
     """Set variables that a process started meanwhile inherits, and put the old ones back."""
-    path = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)  # noqa: PTH100  (a path of ours may be relative)
-    wanted = {**environment, "PYTHONPATH": path}
+    wanted = {**environment, "PYTHONPATH": module_path()}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

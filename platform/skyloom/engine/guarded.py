@@ -19,6 +19,7 @@ from types import MappingProxyType
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task
 from skyloom.errors import ErrorKind, PartitionError
+from skyloom.places import module_path
 
 __all__ = ["LANES", "Host", "run_guarded"]
 
@@ -58,12 +59,11 @@ class Host:
         isolated: bool = True,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        path = os.pathsep.join(os.path.abspath(p) for p in sys.path if p)  # noqa: PTH100
         self._process = subprocess.Popen(
             [sys.executable, "-m", "skyloom.engine.host"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **environment, **ONE_THREAD, "PYTHONPATH": path},
+            env={**os.environ, **environment, **ONE_THREAD, "PYTHONPATH": module_path()},
             start_new_session=True,  # Ctrl-C in a terminal is for the driver
         )
         self._say({"work": description, "memory_bytes": memory_bytes, "isolated": isolated})

@@ -6,7 +6,6 @@ threads or locks. A task comes in as a line of JSON, beats and an outcome go out
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ from skyloom.engine.isolation import IsolatedProcessor, within
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Task, Work
 from skyloom.engine.processor import Processor
-from skyloom.engine.worker import attempt
+from skyloom.engine.worker import attempt, processor_of
 from skyloom.storage import open_store
 
 __all__ = ["main"]
@@ -68,8 +67,7 @@ def main() -> None:
         started = time.perf_counter()
         try:
             if processor is None:
-                module, _, name = work.entry.partition(":")
-                inner = getattr(importlib.import_module(module), name)(work.settings)
+                inner = processor_of(work)
                 processor = IsolatedProcessor(inner, limits, _Beat(out)) if first["isolated"] else inner
         except Exception as error:  # the end of a task: whatever it was, the driver decides
             outcome = Outcome.of_error(task, error)

@@ -6,9 +6,9 @@ which it counts as hung, a memory limit. Only, there is no scheduler, no dashboa
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 
+from skyloom.engine.executors import InProcessExecutor
 from skyloom.engine.guarded import Host
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Work
@@ -18,7 +18,7 @@ from skyloom.engine.worker import register, run_group
 __all__ = ["SoloExecutor"]
 
 
-class SoloExecutor:
+class SoloExecutor(InProcessExecutor):
     """Run groups in one process beside this one, one after the other.
 
     Parameters
@@ -29,12 +29,10 @@ class SoloExecutor:
         Memory that it may take.
     """
 
-    slots = 1
-
     def __init__(self, environment: Mapping[str, str], *, memory_bytes: int | None = None) -> None:
+        super().__init__()
         self._environment = environment
         self._memory_bytes = memory_bytes
-        self._waiting: deque[Group] = deque()
         self._work: Work | None = None
         self._host: Host | None = None
 
@@ -48,16 +46,12 @@ class SoloExecutor:
         self._host = Host(work.to_json(), self._memory_bytes, isolated=False, environment=self._environment)
         return self._host
 
-    def submit(self, work_id: str, group: Group) -> None:
-        """Queue a group."""
-        self._waiting.append(group)
-
     def next_done(self, timeout_s: float) -> tuple[Group, list[Outcome] | BaseException] | None:
         """Run the group that has waited longest; a task that kills its process, or hangs, ends it.
 
         Suspects are guarded as on any worker.
         """
-        group, work = self._waiting.popleft(), self._work
+        (_, group), work = self._waiting.popleft(), self._work
         assert work is not None
         if group.guarded:
             self.close()
@@ -71,13 +65,6 @@ class SoloExecutor:
                 return group, RuntimeError(f"the process that had partition {task.key} {found}")
             outcomes.append(found)
         return group, outcomes
-
-    def running_s(self) -> Mapping[Group, float]:
-        """Return nothing: while a group runs, nobody asks."""
-        return {}
-
-    def kill(self, group: Group) -> None:
-        """Do nothing: see `running_s`."""
 
     def close(self) -> None:
         """End the process."""

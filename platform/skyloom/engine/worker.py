@@ -31,7 +31,7 @@ from skyloom.errors import DataError, ErrorKind, NotFoundError, PartitionError, 
 from skyloom.storage import Store, open_store
 from skyloom.storage.files import failpoint
 
-__all__ = ["attempt", "load", "register", "run_group", "run_task"]
+__all__ = ["attempt", "load", "processor_of", "register", "run_group", "run_task"]
 
 
 _WORKS: dict[str, tuple[str, int | None]] = {}
@@ -47,12 +47,18 @@ def load(work_id: str) -> tuple[Work, Processor]:
     """Return a work that was registered, and its processor; made once, and kept until another is asked for."""
     if work_id not in _LOADED:
         work = Work.from_json(_WORKS[work_id][0])
-        module, _, name = work.entry.partition(":")
-        processor = getattr(importlib.import_module(module), name)(work.settings)
+        processor = processor_of(work)
         # One model at a time: the next job's replaces the last one's.
         _LOADED.clear()
         _LOADED[work_id] = (work, processor)
     return _LOADED[work_id]
+
+
+def processor_of(work: Work) -> Processor:
+    """Return a new processor of a work: imports its module, and loads its model."""
+    module, _, name = work.entry.partition(":")
+    processor: Processor = getattr(importlib.import_module(module), name)(work.settings)
+    return processor
 
 
 def run_group(

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
-from skyloom.cluster.start import WORKER_ENVIRONMENT
+from skyloom.cluster import worker_environment
 from skyloom.engine import DECOMPRESSION, Journal, Plan, Task
 from skyloom.engine.outcomes import Outcome
 from skyloom.engine.plan import Work
@@ -28,6 +28,7 @@ from skyloom.errors import ErrorKind, PartitionError, SpecError
 from skyloom.jobs.cost import Assumptions, Calibration, Cost, Sample
 from skyloom.jobs.plan import JobPlan
 from skyloom.jobs.scoring import Scoring
+from skyloom.places import module_path
 from skyloom.storage import LocalStore
 
 __all__ = ["calibrate", "cost_of", "sampled"]
@@ -130,7 +131,7 @@ def calibrate(
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, **worker_environment(), "PYTHONPATH": module_path()},
         )
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"the process ended with {done.returncode}"]

@@ -141,6 +141,7 @@ def run_planned(planned: JobPlan, *, cluster: ClusterSpec | RunningCluster, prog
         logger.warning("%s", other)
     announcer = Announcer(planned.job.layer, planned.job_id)
     workers = Workers.of(planned, cluster, announce=progress, announcer=announcer)
+    workers.start_ahead()
     with show_progress(planned.job.layer, shown=progress) as show:
         summary = run_plan(
             planned.plan,
@@ -190,11 +191,9 @@ class Workers:
         self.announcer = announcer
         self.announce = announce
         self.imports = imports
-        local = isinstance(cluster, ClusterSpec) and cluster.kind == "local" and not gpus
-        self.alone = local and alone
+        self.local = isinstance(cluster, ClusterSpec) and cluster.kind == "local" and not gpus
+        self.alone = self.local and alone
         self.dashboard: str | None = None
-        if local and not alone:
-            fork_ahead(imports, worker_environment())
 
     @classmethod
     def of(
@@ -215,6 +214,11 @@ class Workers:
             imports=planned.imports,
         )
 
+    def start_ahead(self) -> None:
+        """Start what local workers are forked from, for a caller that is sure to need them; does not wait."""
+        if self.local and not self.alone:
+            fork_ahead(self.imports, worker_environment())
+
     @contextmanager
     def executor(self) -> Iterator[Executor]:
         """Yield an executor on the cluster, which is started for it unless it runs."""
@@ -226,6 +230,7 @@ class Workers:
             with closing(SoloExecutor(worker_environment(), memory_bytes=self.cluster.memory_bytes)) as executor:
                 yield executor
             return
+        self.start_ahead()
         with start(self.cluster, gpus=self.gpus) as running:
             if self.announce and running.dashboard:
                 page = running.dashboard.replace("/status", ROUTE)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from skyloom import errors
 from skyloom.errors import ErrorKind, SkyloomError, SpecError
+from skyloom.places import module_path
 
 __all__ = ["Conversation", "Limits", "cores", "start_ahead", "started"]
 
@@ -194,7 +195,7 @@ def _died(code: int, trouble: bytes, limits: Limits) -> SkyloomError:
 def _environment() -> dict[str, str]:
     """Return what Python needs to start, and nothing of the caller's environment that may be secret."""
     environment = {
-        "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path if p),  # noqa: PTH100
+        "PYTHONPATH": module_path(),
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "2",
         "HOME": "/nonexistent",
